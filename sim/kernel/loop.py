@@ -1,0 +1,478 @@
+"""The virtual-time event loop: asyncio's own selector loop with its clock, its selector and its dispatch replaced.
+
+Theory. A run is a sequence of instants. In one instant the ready queue is emptied first in, first out, as asyncio
+documents; then the clock, an integer of nanoseconds, jumps to the next instant at which a timer is due or a segment
+arrives. What asyncio leaves open is drawn from the seed: the order of timers of *different* nodes that fall due in the
+same instant, and when an executor call completes. Timers of one node keep their order.
+
+Transports, servers, streams and `sock_*` calls are the standard library's, on `SimSocket`s: readiness is
+level-triggered as with epoll, through `watch`. What cannot be simulated raises `NotSimulated` at the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import heapq
+import socket as real_socket
+import threading
+from asyncio import selector_events
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from sim.kernel.entropy import Streams
+from sim.kernel.errors import Deadlock, HorizonReached, Livelock, NotSimulated
+from sim.kernel.handles import SimHandle, SimTimer
+from sim.kernel.nodes import RUNNING, Incarnation
+from sim.kernel.sockets import SimSocket
+from sim.kernel.trace import Trace
+
+CALLBACKS_PER_INSTANT = 1_000_000
+CALLBACKS_PER_COLLECTION = 200_000
+"""Garbage is collected at fixed counts, because when objects die is behaviour too (weak references, `__del__`)."""
+
+EXECUTOR_LATENCY_NS = 2_000_000
+_TIMERS_TO_SWEEP = 100
+
+
+class _NoSelector:
+    """Stands where the base class keeps its selector; nothing is ever selected."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class SimLoop(selector_events.BaseSelectorEventLoop):
+    """An asyncio event loop whose time is virtual and whose network is in memory."""
+
+    # Of the base classes; not in the type stubs.
+    _ready: Any
+    _stopping: bool
+    _closed: bool
+    _thread_id: int | None
+    _transports: Any
+    _asyncgens: Any
+
+    def __init__(self, streams: Streams, *, start_ns: int, horizon_ns: int) -> None:
+        super().__init__(_NoSelector())  # type: ignore[arg-type]
+        self.streams = streams
+        self.now_ns = start_ns
+        self.start_ns = start_ns
+        self.horizon_ns = start_ns + horizon_ns
+        self.sockets: dict[int, SimSocket] = {}
+        self.trace = Trace()
+        self.executed = 0
+        self._heap: list[Any] = []
+        self._sequence = 0
+        self._cancelled_timers = 0
+        self._watched: dict[SimSocket, None] = {}
+        self._screening = False
+        self._zombies: list[object] = []
+        self._due: list[SimTimer] = []
+        self._instant_ends_at = CALLBACKS_PER_INSTANT
+        self._collect_at = CALLBACKS_PER_COLLECTION
+
+    # --- the clock and the queue ---------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """Virtual seconds."""
+        return self.now_ns * 1e-9
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        """First in, first out."""
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        handle = SimHandle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        """`call_soon`; from another thread it fails, because a thread's timing is not simulated."""
+        if threading.get_ident() != self._thread_id and self._thread_id is not None:
+            raise NotSimulated("call_soon_threadsafe from another thread")
+        return self.call_soon(callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call at an absolute virtual time, in seconds."""
+        if when is None:
+            raise TypeError("when cannot be None")
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        return self._timer(when, int(when * 1e9 + 0.5), callback, args, context)
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call after `delay` virtual seconds."""
+        if delay is None:
+            raise TypeError("delay must not be None")
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        when_ns = self.now_ns + int(delay * 1e9 + 0.5)
+        return self._timer(when_ns * 1e-9, when_ns, callback, args, context)
+
+    def _timer(
+        self,
+        when: float,
+        when_ns: int,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: contextvars.Context | None,
+    ) -> SimTimer:
+        timer = SimTimer(when, when_ns, callback, args, self, context)
+        owner = timer._context.get(RUNNING)
+        # Equal on one node, so that its timers keep their order; drawn anew for each instant between nodes.
+        tie = 0 if owner is None else (owner.salt * (when_ns | 1) >> 24) & 0xFFFF
+        self._sequence = sequence = self._sequence + 1
+        heapq.heappush(self._heap, (when_ns, tie, sequence, timer))
+        return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        self._cancelled_timers += 1
+        if self._cancelled_timers > _TIMERS_TO_SWEEP and self._cancelled_timers * 2 > len(self._heap):
+            kept = [entry for entry in self._heap if type(entry[3]) is not SimTimer or not entry[3]._cancelled]
+            self._heap[:] = kept
+            heapq.heapify(self._heap)
+            self._cancelled_timers = 0
+
+    # --- events of the machine room: they belong to no node -------------------------------------------------------
+
+    def deliver(
+        self, at_ns: int, way: int, kind: int, payload: bytes, event: Callable[..., None], args: tuple[Any, ...]
+    ) -> None:
+        """At `at_ns` a segment arrives: it goes into the trace, then `event(*args)` happens."""
+        self._sequence = sequence = self._sequence + 1
+        heapq.heappush(self._heap, (at_ns, 0, sequence, (event, args, way, kind, payload)))
+
+    def after_ns(self, delay_ns: int, event: Callable[..., None], *args: Any) -> None:
+        """Let `event(*args)` happen after a while, on no node's behalf."""
+        self._sequence = sequence = self._sequence + 1
+        heapq.heappush(self._heap, (self.now_ns + delay_ns, 0, sequence, (event, args, 0, 0, None)))
+
+    def after(self, delay_s: float, event: Callable[..., None], *args: Any) -> None:
+        """Like `after_ns`, in seconds."""
+        self.after_ns(int(delay_s * 1e9 + 0.5), event, *args)
+
+    # --- dispatch ------------------------------------------------------------------------------------------------
+
+    def _run_once(self) -> None:
+        """Run until the loop is stopped (the base class calls this in an endless loop)."""
+        ready = self._ready
+        take = ready.popleft
+        heap = self._heap
+        while True:
+            if self._watched:
+                self._poll()
+            if heap and heap[0][0] <= self.now_ns:
+                self._fire()
+            count = len(ready)
+            if not count:
+                if self._stopping:
+                    return
+                if not self._advance():
+                    continue
+                count = len(ready)
+            self.executed += count
+            for _ in range(count):
+                handle = take()
+                if handle._cancelled:
+                    continue
+                if self._screening and not self._may_run(handle):
+                    continue
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    self._callback_failed(handle, error)
+            if self._stopping:
+                return
+            if self.executed >= self._collect_at:
+                self._collect_at = self.executed + CALLBACKS_PER_COLLECTION
+                gc.collect()
+            if self.executed >= self._instant_ends_at:
+                raise Livelock(
+                    f"more than {CALLBACKS_PER_INSTANT:,} callbacks ran at virtual time {self.elapsed_s():.6f} s "
+                    f"without letting time pass; something polls with sleep(0).\n{self.waiting()}"
+                )
+
+    def _advance(self) -> bool:
+        """Jump to the next instant; whether it made anything ready (a segment may arrive where nobody waits)."""
+        heap = self._heap
+        while heap and type(heap[0][3]) is SimTimer and heap[0][3]._cancelled:
+            heapq.heappop(heap)
+            self._cancelled_timers -= 1
+        if not heap:
+            raise Deadlock(
+                f"deadlock at virtual time {self.elapsed_s():.6f} s: nothing is ready, no timer is armed, "
+                f"no segment is under way.\n{self.waiting()}"
+            )
+        now_ns = heap[0][0]
+        if now_ns > self.horizon_ns:
+            horizon_s = (self.horizon_ns - self.start_ns) * 1e-9
+            raise HorizonReached(
+                f"the run is not over at its horizon of {horizon_s:g} virtual seconds.\n{self.waiting()}"
+            )
+        if now_ns > self.now_ns:
+            self.now_ns = now_ns
+            self._instant_ends_at = self.executed + CALLBACKS_PER_INSTANT
+        self._fire()
+        return bool(self._ready)
+
+    def _fire(self) -> None:
+        """Make everything happen that is due now: segments first, as a selector reports them before timers."""
+        heap = self._heap
+        now_ns = self.now_ns
+        due = self._due
+        segment = self.trace.segment
+        while heap and heap[0][0] <= now_ns:
+            what = heapq.heappop(heap)[3]
+            if type(what) is SimTimer:
+                if what._cancelled:
+                    self._cancelled_timers -= 1
+                else:
+                    what._scheduled = False
+                    due.append(what)
+            else:
+                event, args, way, kind, payload = what
+                if payload is not None:
+                    segment(now_ns, way, kind, payload)
+                event(*args)
+        if self._watched:
+            self._poll()
+        if due:
+            self._ready.extend(due)
+            due.clear()
+
+    def _poll(self) -> None:
+        """What a selector would report: level-triggered readiness of watched sockets."""
+        ready = self._ready
+        for socket in list(self._watched):
+            owner = socket.owner
+            if owner.paused or owner.dead:
+                continue
+            reader, writer = socket.reader, socket.writer
+            idle = True
+            if reader is not None and socket.readable():
+                ready.append(reader)
+                idle = False
+            if writer is not None and socket.writable():
+                ready.append(writer)
+                idle = False
+            if idle:
+                del self._watched[socket]
+
+    def _callback_failed(self, handle: Any, error: BaseException) -> None:
+        self.call_exception_handler(
+            {"message": f"Exception in callback {handle._callback!r}", "exception": error, "handle": handle}
+        )
+
+    # --- nodes ---------------------------------------------------------------------------------------------------
+
+    def new_salt(self) -> int:
+        """A random odd number, for the order of timers between nodes."""
+        return self.streams["schedule"].getrandbits(32) | 1
+
+    def screen(self) -> None:
+        """From now on ask of every callback whether its node may act."""
+        self._screening = True
+
+    def bury(self, dead: Incarnation) -> None:
+        """Keep what a dead incarnation left behind alive but still, so that no destructor and no `finally` runs."""
+        self.screen()
+        self._zombies.extend(asyncio.all_tasks(self))
+        self._zombies.extend(dead.parked)
+        self._zombies.extend((socket, socket.reader, socket.writer) for socket in dead.sockets)
+        self._zombies.extend(self._transports.values())
+        self._zombies.extend(self._asyncgens)
+
+    def _may_run(self, handle: Any) -> bool:
+        owner = handle._context.get(RUNNING)
+        if owner is None or not (owner.dead or owner.paused):
+            return True
+        if owner.dead:
+            self._zombies.append((handle, handle._callback, handle._args))
+        else:
+            owner.parked.append(handle)
+        return False
+
+    def unpark(self, owner: Incarnation) -> None:
+        """A pause is over."""
+        self._ready.extend(owner.parked)
+        owner.parked.clear()
+
+    # --- sockets -------------------------------------------------------------------------------------------------
+
+    def watch(self, socket: SimSocket) -> None:
+        """Look at this socket's readiness before the next round of callbacks."""
+        if socket.reader is not None or socket.writer is not None:
+            self._watched[socket] = None
+
+    def _socket(self, fd: Any) -> SimSocket:
+        number = fd if isinstance(fd, int) else fd.fileno()
+        socket = self.sockets.get(number)
+        if socket is None:
+            raise NotSimulated(f"watching the real file descriptor {number}")
+        return socket
+
+    def _add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        socket = self._socket(fd)
+        if socket.reader is not None:
+            socket.reader.cancel()
+        socket.reader = handle = SimHandle(callback, args, self, None)
+        self._watched[socket] = None
+        return handle
+
+    def _remove_reader(self, fd: Any) -> bool:
+        socket = self.sockets.get(fd if isinstance(fd, int) else fd.fileno())
+        if socket is None or socket.reader is None:
+            return False
+        socket.reader.cancel()
+        socket.reader = None
+        return True
+
+    def _add_writer(self, fd: Any, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        socket = self._socket(fd)
+        if socket.writer is not None:
+            socket.writer.cancel()
+        socket.writer = handle = SimHandle(callback, args, self, None)
+        self._watched[socket] = None
+        return handle
+
+    def _remove_writer(self, fd: Any) -> bool:
+        socket = self.sockets.get(fd if isinstance(fd, int) else fd.fileno())
+        if socket is None or socket.writer is None:
+            return False
+        socket.writer.cancel()
+        socket.writer = None
+        return True
+
+    async def getaddrinfo(
+        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> list[Any]:
+        """Resolve a node's name, after a latency."""
+        await asyncio.sleep(self.streams["network"].random() * 1e-3)
+        return self.resolve(host, port, family, type, proto, flags)
+
+    def resolve(
+        self, host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> list[Any]:
+        """`socket.getaddrinfo` over the simulated names: one IPv4 address each."""
+        address = SimSocket.network.resolve(host, RUNNING.get().node.address)
+        number = int(port) if port else 0
+        return [(real_socket.AF_INET, real_socket.SOCK_STREAM, real_socket.IPPROTO_TCP, "", (address, number))]
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:  # type: ignore[override]
+        """Call at once, on this thread; the result arrives after a drawn latency, so that it can race."""
+        future = self.create_future()
+        try:
+            finish, value = future.set_result, func(*args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            finish, value = future.set_exception, error
+        delay_ns = int(self.streams["schedule"].random() * EXECUTOR_LATENCY_NS)
+        self.call_later(delay_ns * 1e-9, lambda: None if future.done() else finish(value))
+        return future
+
+    # --- what there is no simulation of ---------------------------------------------------------------------------
+
+    def _make_self_pipe(self) -> None:
+        pass
+
+    def _close_self_pipe(self) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        pass
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
+        """A simulated machine gets no signals; callers expect NotImplementedError on such platforms."""
+        raise NotImplementedError("a simulated node gets no signals")
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """There is never one to remove."""
+        return False
+
+    async def create_datagram_endpoint(self, *args: Any, **kwargs: Any) -> Any:
+        """Not simulated."""
+        raise NotSimulated("UDP (create_datagram_endpoint)")
+
+    async def create_unix_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """Not simulated."""
+        raise NotSimulated("a Unix socket (create_unix_connection)", "connect to a node's TCP port")
+
+    async def create_unix_server(self, *args: Any, **kwargs: Any) -> Any:
+        """Not simulated."""
+        raise NotSimulated("a Unix socket (create_unix_server)", "listen on TCP")
+
+    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> Any:
+        """Not simulated."""
+        raise NotSimulated("a subprocess (subprocess_exec)")
+
+    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> Any:
+        """Not simulated."""
+        raise NotSimulated("a subprocess (subprocess_shell)")
+
+    async def connect_read_pipe(self, *args: Any, **kwargs: Any) -> Any:
+        """Not simulated."""
+        raise NotSimulated("a pipe (connect_read_pipe)")
+
+    async def connect_write_pipe(self, *args: Any, **kwargs: Any) -> Any:
+        """Not simulated."""
+        raise NotSimulated("a pipe (connect_write_pipe)")
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def elapsed_s(self) -> float:
+        """Virtual seconds since the run began."""
+        return (self.now_ns - self.start_ns) * 1e-9
+
+    def waiting(self) -> str:
+        """Where the living tasks wait: what a hang message has to tell."""
+        lines = []
+        for task in asyncio.all_tasks(self):
+            stack = task.get_stack(limit=1)
+            frame = stack[-1] if stack else None
+            place = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}" if frame else "nowhere"
+            lines.append(f"  {task.get_name()} waits at {place}")
+        return "Tasks:\n" + "\n".join(sorted(lines)) if lines else "There are no tasks."
+
+    def discard(self) -> None:
+        """End the world: whatever still waits is closed where it stands, without a word and without a clock.
+
+        Coroutines do run their `finally` here, after the run was judged; with a closed loop they cannot act.
+        """
+        left = [*asyncio.all_tasks(self)]
+        self.set_exception_handler(lambda loop, context: None)
+        for transport in list(self._transports.values()):
+            transport._sock = None  # else its destructor warns of an unclosed transport
+        self._heap.clear()
+        self._watched.clear()
+        self.close()
+        for task in left:
+            _close_quietly(task)
+        for thing in self._zombies:
+            if isinstance(thing, asyncio.Task):
+                _close_quietly(thing)
+        self._zombies.clear()
+        self.sockets.clear()
+
+
+def _close_quietly(task: Any) -> None:
+    task._log_destroy_pending = False
+    # The world is over: nobody is left to tell, and the next coroutine has to be closed too.
+    with suppress(BaseException):
+        task.get_coro().close()
