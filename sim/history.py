@@ -21,12 +21,17 @@ Row: TypeAlias = Mapping[str, Any]
 ContactStage: TypeAlias = Literal["opened", "delivered", "aborted", "answered", "cut"]
 
 
+def message_id_of(op: str) -> str:
+    """The A2A message id that a `send` operation gives to its message."""
+    return f"{op}-message"
+
+
 @dataclass(frozen=True, slots=True)
 class Invoke:
     """A client starts operation `op` as `workspace` (a name); `action` is the step's verb.
 
-    `arguments`, with workspaces by name: `delegate` {target, task, key}, `send` {target, text, message_id},
-    `report` {delegation (an op), status, text}, `heartbeat` {active_tasks}; `inbox` and `list` have none.
+    `arguments`, with workspaces by name: `delegate` {target, task, key}, `send` {target, text} (its message
+    id is `message_id_of(op)`), `report` {delegation (an op), status, text}, `heartbeat` {active_tasks}.
     """
 
     at_s: float

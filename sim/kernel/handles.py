@@ -13,34 +13,31 @@ from typing import Any
 
 
 class SimHandle(asyncio.Handle):
-    """One scheduled callback."""
+    """One scheduled callback; cancelled when it has no callback any more."""
 
     __slots__ = ()
 
     _callback: Any
     _args: Any
     _context: contextvars.Context
-    _cancelled: bool
 
     def __init__(
-        self,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
-        context: contextvars.Context | None,
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: contextvars.Context | None
     ) -> None:
         self._callback = callback
         self._args = args
-        self._loop = loop
         self._context = contextvars.copy_context() if context is None else context
-        self._cancelled = False
-        self._source_traceback = None
-        self._repr = None
 
     def cancel(self) -> None:
         """Never call the callback; drops the references to it at once."""
-        self._cancelled = True
         self._callback = self._args = None
+
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._callback is None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._callback!r}>"
 
 
 class SimTimer(asyncio.TimerHandle):
@@ -51,32 +48,37 @@ class SimTimer(asyncio.TimerHandle):
     _callback: Any
     _args: Any
     _context: contextvars.Context
-    _cancelled: bool
     _loop: Any
 
     def __init__(
         self,
-        when: float,
         when_ns: int,
         callback: Callable[..., object],
         args: tuple[Any, ...],
         loop: asyncio.AbstractEventLoop,
         context: contextvars.Context | None,
     ) -> None:
-        self._when = when
         self.when_ns = when_ns
         self._callback = callback
         self._args = args
         self._loop = loop
         self._context = contextvars.copy_context() if context is None else context
-        self._cancelled = False
         self._scheduled = True
-        self._source_traceback = None
-        self._repr = None
+
+    def when(self) -> float:
+        """Virtual seconds on the loop's clock."""
+        return self.when_ns * 1e-9
 
     def cancel(self) -> None:
         """Never fire; the loop forgets cancelled timers when they are the majority."""
-        if not self._cancelled:
-            self._cancelled = True
+        if self._callback is not None:
             self._callback = self._args = None
-            self._loop._timer_handle_cancelled(self)
+            if self._scheduled:
+                self._loop._timer_handle_cancelled(self)
+
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._callback is None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {self.when():.9f} {self._callback!r}>"

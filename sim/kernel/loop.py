@@ -24,13 +24,14 @@ from typing import Any
 
 from sim.kernel.entropy import Streams
 from sim.kernel.errors import Deadlock, HorizonReached, Livelock, NotSimulated
+from sim.kernel.futures import SimFuture, SimTask
 from sim.kernel.handles import SimHandle, SimTimer
-from sim.kernel.nodes import RUNNING, Incarnation
+from sim.kernel.nodes import RUNNING, Incarnation, owner_of
 from sim.kernel.sockets import SimSocket
 from sim.kernel.trace import Trace
 
-CALLBACKS_PER_INSTANT = 1_000_000
-CALLBACKS_PER_COLLECTION = 200_000
+ROUNDS_PER_INSTANT = 1_000_000
+ROUNDS_PER_COLLECTION = 100_000
 """Garbage is collected at fixed counts, because when objects die is behaviour too (weak references, `__del__`)."""
 
 EXECUTOR_LATENCY_NS = 2_000_000
@@ -54,6 +55,7 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
     _thread_id: int | None
     _transports: Any
     _asyncgens: Any
+    _task_factory: Any
 
     def __init__(self, streams: Streams, *, start_ns: int, horizon_ns: int) -> None:
         super().__init__(_NoSelector())  # type: ignore[arg-type]
@@ -63,16 +65,19 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         self.horizon_ns = start_ns + horizon_ns
         self.sockets: dict[int, SimSocket] = {}
         self.trace = Trace()
-        self.executed = 0
+        self._rounds = 0
         self._heap: list[Any] = []
         self._sequence = 0
+        self._serial = 0
         self._cancelled_timers = 0
         self._watched: dict[SimSocket, None] = {}
         self._screening = False
         self._zombies: list[object] = []
         self._due: list[SimTimer] = []
-        self._instant_ends_at = CALLBACKS_PER_INSTANT
-        self._collect_at = CALLBACKS_PER_COLLECTION
+        self._attention = False
+        self._instant_ends_at = ROUNDS_PER_INSTANT
+        self._collect_at = ROUNDS_PER_COLLECTION
+        self._check_at = min(ROUNDS_PER_INSTANT, ROUNDS_PER_COLLECTION)
 
     # --- the clock and the queue ---------------------------------------------------------------------------------
 
@@ -86,7 +91,7 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         """First in, first out."""
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        handle = SimHandle(callback, args, self, context)
+        handle = SimHandle(callback, args, context)
         self._ready.append(handle)
         return handle
 
@@ -106,7 +111,10 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
             raise TypeError("when cannot be None")
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        return self._timer(when, int(when * 1e9 + 0.5), callback, args, context)
+        when_ns = int(when * 1e9)
+        if when_ns * 1e-9 < when:
+            when_ns += 1  # never early: who looks at the clock when it fires must see at least `when`
+        return self._timer(when_ns, callback, args, context)
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
@@ -116,29 +124,50 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
             raise TypeError("delay must not be None")
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        when_ns = self.now_ns + int(delay * 1e9 + 0.5)
-        return self._timer(when_ns * 1e-9, when_ns, callback, args, context)
+        return self._timer(self.now_ns + int(delay * 1e9 + 0.5), callback, args, context)
+
+    def create_future(self) -> Any:
+        """A future with a stable hash."""
+        return SimFuture(loop=self)
+
+    def create_task(  # type: ignore[override]
+        self, coro: Any, *, name: str | None = None, context: contextvars.Context | None = None, **options: Any
+    ) -> Any:
+        """A task with a stable hash, unless the program has a task factory of its own."""
+        if self._task_factory is not None:
+            return super().create_task(coro, name=name, context=context, **options)
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        if context is not None:
+            owner_of(context)
+        return SimTask(coro, loop=self, name=name, context=context, **options)
+
+    def next_serial(self) -> int:
+        """A number that no other future of this loop has."""
+        self._serial += 1
+        return self._serial
 
     def _timer(
         self,
-        when: float,
         when_ns: int,
         callback: Callable[..., object],
         args: tuple[Any, ...],
         context: contextvars.Context | None,
     ) -> SimTimer:
-        timer = SimTimer(when, when_ns, callback, args, self, context)
-        owner = timer._context.get(RUNNING)
+        timer = SimTimer(when_ns, callback, args, self, context)
+        owner = owner_of(timer._context)
         # Equal on one node, so that its timers keep their order; drawn anew for each instant between nodes.
         tie = 0 if owner is None else (owner.salt * (when_ns | 1) >> 24) & 0xFFFF
         self._sequence = sequence = self._sequence + 1
         heapq.heappush(self._heap, (when_ns, tie, sequence, timer))
+        if when_ns <= self.now_ns:
+            self._attention = True
         return timer
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         self._cancelled_timers += 1
         if self._cancelled_timers > _TIMERS_TO_SWEEP and self._cancelled_timers * 2 > len(self._heap):
-            kept = [entry for entry in self._heap if type(entry[3]) is not SimTimer or not entry[3]._cancelled]
+            kept = [entry for entry in self._heap if type(entry[3]) is not SimTimer or not entry[3].cancelled()]
             self._heap[:] = kept
             heapq.heapify(self._heap)
             self._cancelled_timers = 0
@@ -167,47 +196,55 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         """Run until the loop is stopped (the base class calls this in an endless loop)."""
         ready = self._ready
         take = ready.popleft
-        heap = self._heap
         while True:
-            if self._watched:
-                self._poll()
-            if heap and heap[0][0] <= self.now_ns:
-                self._fire()
-            count = len(ready)
-            if not count:
+            if self._attention:
+                self._attend()
+            if not ready:
                 if self._stopping:
                     return
-                if not self._advance():
-                    continue
-                count = len(ready)
-            self.executed += count
-            for _ in range(count):
+                self._advance()
+                continue
+            # One round: what is ready now. What these callbacks make ready belongs to the next round.
+            for _ in range(len(ready)):
                 handle = take()
-                if handle._cancelled:
-                    continue
-                if self._screening and not self._may_run(handle):
+                callback = handle._callback
+                if callback is None or (self._screening and not self._may_run(handle)):
                     continue
                 try:
-                    handle._context.run(handle._callback, *handle._args)
+                    handle._context.run(callback, *handle._args)
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as error:
                     self._callback_failed(handle, error)
             if self._stopping:
                 return
-            if self.executed >= self._collect_at:
-                self._collect_at = self.executed + CALLBACKS_PER_COLLECTION
-                gc.collect()
-            if self.executed >= self._instant_ends_at:
-                raise Livelock(
-                    f"more than {CALLBACKS_PER_INSTANT:,} callbacks ran at virtual time {self.elapsed_s():.6f} s "
-                    f"without letting time pass; something polls with sleep(0).\n{self.waiting()}"
-                )
+            self._rounds = rounds = self._rounds + 1
+            if rounds >= self._check_at:
+                self._check_rounds()
 
-    def _advance(self) -> bool:
-        """Jump to the next instant; whether it made anything ready (a segment may arrive where nobody waits)."""
+    def _attend(self) -> None:
+        """Before a round: sockets that changed, and timers that were set for now or earlier."""
+        self._attention = False
+        if self._heap and self._heap[0][0] <= self.now_ns:
+            self._fire()
+        elif self._watched:
+            self._poll()
+
+    def _check_rounds(self) -> None:
+        if self._rounds >= self._instant_ends_at:
+            raise Livelock(
+                f"more than {ROUNDS_PER_INSTANT:,} rounds of callbacks ran at virtual time {self.elapsed_s():.6f} s "
+                f"without letting time pass; something polls with sleep(0).\n{self.waiting()}"
+            )
+        if self._rounds >= self._collect_at:
+            self._collect_at = self._rounds + ROUNDS_PER_COLLECTION
+            gc.collect()
+        self._check_at = min(self._collect_at, self._instant_ends_at)
+
+    def _advance(self) -> None:
+        """Jump to the next instant."""
         heap = self._heap
-        while heap and type(heap[0][3]) is SimTimer and heap[0][3]._cancelled:
+        while heap and type(heap[0][3]) is SimTimer and heap[0][3].cancelled():
             heapq.heappop(heap)
             self._cancelled_timers -= 1
         if not heap:
@@ -223,9 +260,8 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
             )
         if now_ns > self.now_ns:
             self.now_ns = now_ns
-            self._instant_ends_at = self.executed + CALLBACKS_PER_INSTANT
+            self._instant_ends_at = self._rounds + ROUNDS_PER_INSTANT
         self._fire()
-        return bool(self._ready)
 
     def _fire(self) -> None:
         """Make everything happen that is due now: segments first, as a selector reports them before timers."""
@@ -236,10 +272,10 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         while heap and heap[0][0] <= now_ns:
             what = heapq.heappop(heap)[3]
             if type(what) is SimTimer:
-                if what._cancelled:
+                what._scheduled = False
+                if what._callback is None:
                     self._cancelled_timers -= 1
                 else:
-                    what._scheduled = False
                     due.append(what)
             else:
                 event, args, way, kind, payload = what
@@ -269,6 +305,8 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
                 idle = False
             if idle:
                 del self._watched[socket]
+            else:
+                self._attention = True
 
     def _callback_failed(self, handle: Any, error: BaseException) -> None:
         self.call_exception_handler(
@@ -308,6 +346,7 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         """A pause is over."""
         self._ready.extend(owner.parked)
         owner.parked.clear()
+        self._attention = True
 
     # --- sockets -------------------------------------------------------------------------------------------------
 
@@ -315,6 +354,7 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         """Look at this socket's readiness before the next round of callbacks."""
         if socket.reader is not None or socket.writer is not None:
             self._watched[socket] = None
+            self._attention = True
 
     def _socket(self, fd: Any) -> SimSocket:
         number = fd if isinstance(fd, int) else fd.fileno()
@@ -329,8 +369,9 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         socket = self._socket(fd)
         if socket.reader is not None:
             socket.reader.cancel()
-        socket.reader = handle = SimHandle(callback, args, self, None)
+        socket.reader = handle = SimHandle(callback, args, None)
         self._watched[socket] = None
+        self._attention = True
         return handle
 
     def _remove_reader(self, fd: Any) -> bool:
@@ -347,8 +388,9 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         socket = self._socket(fd)
         if socket.writer is not None:
             socket.writer.cancel()
-        socket.writer = handle = SimHandle(callback, args, self, None)
+        socket.writer = handle = SimHandle(callback, args, None)
         self._watched[socket] = None
+        self._attention = True
         return handle
 
     def _remove_writer(self, fd: Any) -> bool:
@@ -370,7 +412,7 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         self, host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
     ) -> list[Any]:
         """`socket.getaddrinfo` over the simulated names: one IPv4 address each."""
-        address = SimSocket.network.resolve(host, RUNNING.get().node.address)
+        address = SimSocket.current.resolve(host, RUNNING.get().node.address)
         number = int(port) if port else 0
         return [(real_socket.AF_INET, real_socket.SOCK_STREAM, real_socket.IPPROTO_TCP, "", (address, number))]
 
@@ -468,6 +510,9 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
             if isinstance(thing, asyncio.Task):
                 _close_quietly(thing)
         self._zombies.clear()
+        for socket in self.sockets.values():
+            # Whoever still holds it may close it at any time, also while another world runs.
+            socket.closed = True
         self.sockets.clear()
 
 

@@ -23,10 +23,18 @@ T = TypeVar("T")
 RUNNING: contextvars.ContextVar[Incarnation] = contextvars.ContextVar("incarnation")
 
 
+def owner_of(context: contextvars.Context) -> Incarnation | None:
+    """Whose work a context carries; an empty one, made by hand, is claimed by the incarnation that runs now."""
+    owner = context.get(RUNNING)
+    if owner is None and (owner := RUNNING.get(None)) is not None:
+        context.run(RUNNING.set, owner)
+    return owner
+
+
 class Incarnation:
     """One life of a node, from start to kill."""
 
-    __slots__ = ("dead", "node", "parked", "paused", "salt", "sockets")
+    __slots__ = ("dead", "node", "parked", "paused", "salt", "sockets", "tasks")
 
     def __init__(self, node: Node, salt: int) -> None:
         self.node = node
@@ -35,6 +43,7 @@ class Incarnation:
         self.paused = False
         self.parked: list[asyncio.Handle] = []
         self.sockets: dict[SimSocket, None] = {}
+        self.tasks: dict[asyncio.Task[Any], None] = {}
 
 
 class Node:
@@ -57,7 +66,12 @@ class Node:
         if self.incarnation.dead:
             coroutine.close()
             raise RuntimeError(f"node {self.name!r} is down; restart() it first")
-        return self._loop.create_task(coroutine, name=name or self.name, context=self.context())
+        task: asyncio.Task[T] = self._loop.create_task(coroutine, name=name or self.name, context=self.context())
+        # asyncio holds tasks weakly: one that nobody else knows would vanish at some garbage collection.
+        tasks = self.incarnation.tasks
+        tasks[task] = None
+        task.add_done_callback(lambda done: tasks.pop(done, None))
+        return task
 
     def kill(self) -> None:
         """Cut the power: no callback of this incarnation runs any more, no `finally` runs, its sockets are gone."""
@@ -67,7 +81,7 @@ class Node:
         dead.dead = True
         self._loop.bury(dead)
         for socket in list(dead.sockets):
-            socket.vanish()
+            socket.close()
 
     def restart(self) -> None:
         """Power on again: a new incarnation with nothing running yet. Kills the old one if it still lives."""

@@ -91,7 +91,7 @@ def simulated_process(loop: SimLoop, network: Network) -> Iterator[None]:
         (random, "_urandom", urandom),
         (socket, "socket", SimSocket),
         (socket, "getaddrinfo", loop.resolve),
-        (SimSocket, "network", network),
+        (SimSocket, "current", network),
         *_EXITS,
     ]
     before = [(holder, name, holder.__dict__.get(name)) for holder, name, _ in swaps]

@@ -43,7 +43,8 @@ def os_error(code: int) -> OSError:
 class SimSocket:
     """A TCP socket on the simulated network; made through `socket.socket` while a simulation runs."""
 
-    network: ClassVar[Network]
+    current: ClassVar[Network]
+    """The network of the simulation that runs now: sockets that it makes live there."""
 
     __slots__ = (
         "__weakref__",
@@ -58,6 +59,7 @@ class SimSocket:
         "link",
         "listening",
         "local",
+        "network",
         "options",
         "owner",
         "peer",
@@ -95,6 +97,7 @@ class SimSocket:
         self.family = real_socket.AddressFamily(family)
         self.type = real_socket.SOCK_STREAM
         self.proto = real_socket.IPPROTO_TCP if proto == -1 else proto
+        self.network = self.current
         self.owner = owner if owner is not None else self.network.running()
         self.owner.sockets[self] = None
         self.fd = self.network.register(self)
@@ -126,13 +129,11 @@ class SimSocket:
 
     def readable(self) -> bool:
         """Whether a read or an accept would not block."""
-        return bool(
-            self.received or self.saw_fin or self.reset or self.error or self.accepting or self.shut_read or self.closed
-        )
+        return bool(self.received or self.saw_fin or self.reset or self.error or self.accepting or self.shut_read)
 
     def writable(self) -> bool:
         """Whether a write would make worthwhile progress, or fail at once."""
-        if self.error or self.reset or self.closed:
+        if self.error or self.reset:
             return True
         return self.peer is not None and not self.connecting and self.unread_by_peer < _WRITABLE_AT
 
@@ -141,11 +142,15 @@ class SimSocket:
     def bind(self, address: Address) -> None:
         """Take a local address; port 0 picks a free one."""
         self._check_open()
+        if self.local[1]:
+            raise os_error(errno.EINVAL)
         self.network.bind(self, address)
 
     def listen(self, backlog: int = 128) -> None:
         """Accept connections from now on."""
         self._check_open()
+        if self.peer is not None or self.connecting:
+            raise os_error(errno.EINVAL)
         self.backlog = backlog
         self.listening = True
         self.network.listen(self)
@@ -213,10 +218,12 @@ class SimSocket:
         return self.send(b"".join(buffers))
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """At most `size` bytes; `b""` at end of file."""
+        """At most `size` bytes; `b""` at end of file; of the flags, MSG_PEEK."""
         self._check_open()
         received = self.received
         if received:
+            if flags & real_socket.MSG_PEEK:
+                return b"".join(received)[:size]
             chunk = received.popleft()
             if len(received) == 0 and len(chunk) <= size:
                 data = chunk
@@ -269,14 +276,9 @@ class SimSocket:
         if self.closed:
             return
         self.closed = True
-        self.network.forget(self)
-        if self.reader is not None or self.writer is not None:
-            self.network.changed(self)
-
-    def vanish(self) -> None:
-        """Close because the owner lost its power: nothing of the owner runs, so nobody is told but the peer."""
+        # As epoll forgets a descriptor that is closed: nobody is called for it any more.
         self.reader = self.writer = None
-        self.close()
+        self.network.forget(self)
 
     def detach(self) -> int:
         """Not available: a simulated socket has no file descriptor to hand over."""

@@ -1,0 +1,1 @@
+"""A fault proxy with Toxiproxy's vocabulary: `proxy` (start here), `toxics`, `triggers`, `window`."""

@@ -1,0 +1,197 @@
+"""A fault proxy in the program's own event loop, with the words of Toxiproxy: name, listen, upstream, enabled, toxics.
+
+Unlike the original it draws from a seeded generator, checks attributes, keeps half-closed connections open, sends a
+real RST on live connections too, and can act on the nth message (`triggers`). It runs on any asyncio loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Callable, Mapping, Sequence
+
+from fakes.toxiproxy.connection import Connection, Side
+from fakes.toxiproxy.frames import Framer
+from fakes.toxiproxy.http_frames import http_framers
+from fakes.toxiproxy.postgres_frames import postgres_framers
+from fakes.toxiproxy.toxics import Toxic, ToxicExists, ToxicNotFound
+from fakes.toxiproxy.triggers import Tap, TrafficProtocol, Trigger, Watch
+
+_FRAMERS: Mapping[TrafficProtocol, Callable[[], tuple[Framer, Framer]]] = {
+    "http": http_framers,
+    "postgres": postgres_framers,
+}
+
+
+class Proxy:
+    """One listening address that leads to one upstream, with toxics on the way.
+
+    `random` draws which connections a toxic strikes, jitter and slices. With `listen_port=0` the system picks the port,
+    which then stays the same through `disable` and `enable`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        listen_host: str,
+        listen_port: int,
+        upstream_host: str,
+        upstream_port: int,
+        *,
+        random: random.Random,
+    ) -> None:
+        self.name = name
+        self.port = listen_port
+        self._listen_host = listen_host
+        self._upstream = (upstream_host, upstream_port)
+        self._random = random
+        self._toxics: dict[str, Toxic] = {}
+        self._watches: list[Watch] = []
+        self._connections: dict[Connection, None] = {}
+        self._connection_count = 0
+        self._server: asyncio.Server | None = None
+        self._reserved: socket.socket | None = None
+        self._wanted = False
+        self._enabling: asyncio.Task[None] | None = None
+
+    # --- state, in Toxiproxy's words -----------------------------------------------------------------------------
+
+    @property
+    def listen(self) -> str:
+        """Where clients connect, as `host:port`."""
+        return f"{self._listen_host}:{self.port}"
+
+    @property
+    def upstream(self) -> str:
+        """Where connections lead, as `host:port`."""
+        return f"{self._upstream[0]}:{self._upstream[1]}"
+
+    @property
+    def enabled(self) -> bool:
+        """Whether connections are accepted, or will be as soon as the listener is up."""
+        return self._wanted
+
+    @property
+    def toxics(self) -> Sequence[Toxic]:
+        """The toxics in place, in the order in which they were added."""
+        return tuple(self._toxics.values())
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen. Raises OSError if the address cannot be had."""
+        self._reserve()
+        await self.enable()
+
+    async def close(self) -> None:
+        """Stop listening, end all connections and give the port back."""
+        self.disable()
+        if self._enabling is not None:
+            self._enabling.cancel()
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
+        await asyncio.sleep(0)  # transports close their sockets in the loop's next turn
+
+    def disable(self) -> None:
+        """Refuse new connections and end the live ones, by FIN. The port stays ours."""
+        self._wanted = False
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            self._reserve()
+        for connection in tuple(self._connections):
+            connection.finish("close")
+
+    async def enable(self) -> None:
+        """Accept connections again, on the same port."""
+        self._wanted = True
+        if self._reserved is None:
+            return
+        reserved, self._reserved = self._reserved, None
+        server = await asyncio.get_running_loop().create_server(self._accept, sock=reserved)
+        self._server = server
+        if not self._wanted:
+            self.disable()
+
+    # --- toxics --------------------------------------------------------------------------------------------------
+
+    def add_toxic(self, toxic: Toxic) -> None:
+        """Let a toxic act, on live connections too. Raises ToxicExists."""
+        if toxic.name in self._toxics:
+            raise ToxicExists(f"proxy {self.name}: toxic {toxic.name!r} already exists; remove it or name the new one")
+        self._toxics[toxic.name] = toxic
+        if toxic.type == "down":
+            self.disable()
+            return
+        for connection in tuple(self._connections):
+            self._strike(toxic, connection)
+
+    def remove_toxic(self, name: str) -> None:
+        """Take a toxic off; what it holds goes on at once. Raises ToxicNotFound."""
+        toxic = self._toxics.pop(name, None)
+        if toxic is None:
+            present = ", ".join(self._toxics) or "none"
+            raise ToxicNotFound(f"proxy {self.name}: no toxic {name!r}; it has: {present}")
+        for connection in tuple(self._connections):
+            connection.remove(name)
+        if toxic.type == "down" and not any(other.type == "down" for other in self._toxics.values()):
+            self._enabling = asyncio.get_running_loop().create_task(self.enable())
+
+    def _strike(self, toxic: Toxic, connection: Connection) -> None:
+        if self._random.random() < toxic.toxicity:
+            connection.add(toxic)
+
+    # --- triggers ------------------------------------------------------------------------------------------------
+
+    def watch(self, trigger: Trigger, callback: Callable[[], None]) -> None:
+        """Call `callback` once, when `trigger` happens on a connection accepted from now on.
+
+        Raises ValueError if other triggers of this proxy read another protocol.
+        """
+        if any(watch.trigger.protocol != trigger.protocol for watch in self._watches):
+            raise ValueError(
+                f"proxy {self.name}: {trigger.describe()!r} needs {trigger.protocol} traffic, "
+                f"but {self._watches[0].trigger.describe()!r} needs {self._watches[0].trigger.protocol}"
+            )
+        self._watches.append(Watch(trigger, callback))
+
+    # --- connections ---------------------------------------------------------------------------------------------
+
+    def _accept(self) -> Side:
+        self._connection_count += 1
+        connection = Connection(
+            upstream=self._upstream, taps=self._taps(), draw=self._random, over=self._forget
+        )
+        self._connections[connection] = None
+        for toxic in self._toxics.values():
+            self._strike(toxic, connection)
+        if not self._wanted:  # the handshake was complete before the listener closed
+            connection.finish("close")
+        return connection.client
+
+    def _taps(self) -> tuple[Tap, Tap] | None:
+        if not self._watches:
+            return None
+        requests, responses = _FRAMERS[self._watches[0].trigger.protocol]()
+        number = self._connection_count
+        return Tap(requests, self._watches, number), Tap(responses, self._watches, number)
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)
+
+    def _reserve(self) -> None:
+        """Bind the address without listening: connections are refused, and nobody else can take the port."""
+        family = socket.AF_INET6 if ":" in self._listen_host else socket.AF_INET
+        # Without IPPROTO_TCP asyncio would not switch Nagle's algorithm off on accepted connections.
+        reserved = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        reserved.setblocking(False)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            reserved.bind((self._listen_host, self.port))
+        except OSError:
+            reserved.close()
+            raise
+        self.port = reserved.getsockname()[1]
+        self._reserved = reserved

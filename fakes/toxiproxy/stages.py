@@ -1,0 +1,285 @@
+"""What a toxic does to one direction of one connection: a chain of stages between a source and its destination.
+
+Theory: a direction carries bytes and then an end, in order. Each stage is given both and hands them on, later, cut, or
+never. A stage that is taken out flushes what it holds at once. Nothing overtakes: an end stands in line behind the
+bytes before it, so a reset strikes only after they were delivered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, Protocol, TypeAlias
+
+from fakes.toxiproxy.toxics import Toxic
+
+End: TypeAlias = Literal["fin", "close", "reset"]
+"""`fin` closes this direction; `close` closes the connection, by FIN; `reset` closes the connection, by RST."""
+
+BANDWIDTH_STEP_MS = 100
+"""A throttled stream leaves in portions of this duration, as in Toxiproxy."""
+
+_MS, _US = 1e-3, 1e-6
+
+
+class Outlet(Protocol):
+    """Where a stage hands on what passes."""
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes."""
+
+    def end(self, kind: End) -> None:
+        """Take the end; nothing follows it."""
+
+
+class Stage(ABC):
+    """One toxic at work; `outlet` is the next stage, or the destination."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self.outlet = outlet
+        self.held_bytes = 0
+
+    @abstractmethod
+    def feed(self, data: bytes) -> None:
+        """Take bytes from upstream of this stage."""
+
+    @abstractmethod
+    def end(self, kind: End) -> None:
+        """Take the end."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """The toxic was taken off: hand on at once what is held."""
+
+    @abstractmethod
+    def dispose(self) -> None:
+        """The connection is over: forget everything, arm nothing."""
+
+
+Timing: TypeAlias = Callable[[Mapping[str, int], random.Random, bytes, float], Iterator[tuple[float, bytes]]]
+"""(attributes, random, chunk, seconds the line is still busy) -> pieces, each due in so many seconds, ascending."""
+
+
+def _latency(
+    attributes: Mapping[str, int], draw: random.Random, data: bytes, busy_s: float
+) -> Iterator[tuple[float, bytes]]:
+    jitter_ms = attributes["jitter"]
+    delay_ms = attributes["latency"] + (draw.uniform(-jitter_ms, jitter_ms) if jitter_ms else 0)
+    yield max(busy_s, delay_ms * _MS), data
+
+
+def _bandwidth(
+    attributes: Mapping[str, int], draw: random.Random, data: bytes, busy_s: float
+) -> Iterator[tuple[float, bytes]]:
+    bytes_per_ms = attributes["rate"]  # 1 KB/s is 1 byte a millisecond
+    if bytes_per_ms == 0:
+        yield math.inf, data
+        return
+    portion = bytes_per_ms * BANDWIDTH_STEP_MS
+    for start in range(0, len(data), portion):
+        piece = data[start : start + portion]
+        busy_s += len(piece) / bytes_per_ms * _MS
+        yield busy_s, piece
+
+
+def _slow_close(
+    attributes: Mapping[str, int], draw: random.Random, data: bytes, busy_s: float
+) -> Iterator[tuple[float, bytes]]:
+    yield busy_s, data
+
+
+def _slicer(
+    attributes: Mapping[str, int], draw: random.Random, data: bytes, busy_s: float
+) -> Iterator[tuple[float, bytes]]:
+    for piece in _halve(data, attributes["average_size"], attributes["size_variation"], draw):
+        yield busy_s, piece
+        busy_s += attributes["delay"] * _US
+
+
+def _halve(data: bytes, average: int, variation: int, draw: random.Random) -> Iterator[bytes]:
+    if len(data) - average <= variation:
+        yield data
+        return
+    cut = len(data) // 2 + (draw.randint(-variation, variation) if variation else 0)
+    cut = min(max(cut, 1), len(data) - 1)
+    yield from _halve(data[:cut], average, variation, draw)
+    yield from _halve(data[cut:], average, variation, draw)
+
+
+TIMINGS: Mapping[str, Timing] = {
+    "latency": _latency,
+    "bandwidth": _bandwidth,
+    "slow_close": _slow_close,
+    "slicer": _slicer,
+}
+
+
+class DelayLine(Stage):
+    """latency, bandwidth, slicer, slow_close: everything passes, but not before it is due."""
+
+    def __init__(self, outlet: Outlet, toxic: Toxic, draw: random.Random) -> None:
+        super().__init__(outlet)
+        self._toxic = toxic
+        self._draw = draw
+        self._timing = TIMINGS[toxic.type]
+        self._loop = asyncio.get_running_loop()
+        self._line: deque[tuple[float, bytes | End]] = deque()
+        self._busy_until_s = -math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def feed(self, data: bytes) -> None:
+        now_s = self._loop.time()
+        busy_s = max(0.0, self._busy_until_s - now_s)
+        for due_s, piece in self._timing(self._toxic.attributes, self._draw, data, busy_s):
+            self._line.append((now_s + due_s, piece))
+            self.held_bytes += len(piece)
+            self._busy_until_s = now_s + due_s
+        if self._toxic.type == "slicer":
+            self._busy_until_s += self._toxic.attributes["delay"] * _US
+        self._release()
+
+    def end(self, kind: End) -> None:
+        due_s = max(self._loop.time(), self._busy_until_s)
+        if self._toxic.type == "slow_close" and kind != "reset":
+            due_s += self._toxic.attributes["delay"] * _MS
+        self._line.append((due_s, kind))
+        self._release()
+
+    def remove(self) -> None:
+        self._cancel()
+        self._let_out(math.inf)
+
+    def dispose(self) -> None:
+        self._cancel()
+        self._line.clear()
+        self.held_bytes = 0
+
+    def _release(self) -> None:
+        self._cancel()
+        self._let_out(self._loop.time())
+        if self._line and self._timer is None and self._line[0][0] < math.inf:
+            self._timer = self._loop.call_at(self._line[0][0], self._on_time, self._line[0][0])
+
+    def _on_time(self, due_s: float) -> None:
+        # A loop may run a timer a clock resolution early; the piece it was armed for is due all the same.
+        self._timer = None
+        self._let_out(due_s)
+        self._release()
+
+    def _let_out(self, until_s: float) -> None:
+        while self._line and self._line[0][0] <= until_s:
+            _, item = self._line.popleft()
+            if isinstance(item, bytes):
+                self.held_bytes -= len(item)
+                self.outlet.feed(item)
+            else:
+                self.outlet.end(item)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Timeout(Stage):
+    """Drops all data; closes after so long without any, never if 0. Taking it off closes as well: data is missing."""
+
+    def __init__(self, outlet: Outlet, toxic: Toxic, draw: random.Random) -> None:
+        super().__init__(outlet)
+        self._timeout_s = toxic.attributes["timeout"] * _MS
+        self._timer: asyncio.TimerHandle | None = None
+        self._arm()
+
+    def feed(self, data: bytes) -> None:
+        self._arm()
+
+    def end(self, kind: End) -> None:
+        self.dispose()
+        self.outlet.end(kind)
+
+    def remove(self) -> None:
+        self.end("close")
+
+    def dispose(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self) -> None:
+        self.dispose()
+        if self._timeout_s:
+            self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self.end, "close")
+
+
+class ResetPeer(Stage):
+    """Waits for the first sign in its direction, swallows everything from there, and resets after the timeout."""
+
+    def __init__(self, outlet: Outlet, toxic: Toxic, draw: random.Random) -> None:
+        super().__init__(outlet)
+        self._timeout_s = toxic.attributes["timeout"] * _MS
+        self._timer: asyncio.TimerHandle | None = None
+
+    def feed(self, data: bytes) -> None:
+        self._strike()
+
+    def end(self, kind: End) -> None:
+        self._strike()
+
+    def dispose(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def remove(self) -> None:
+        if self._timer is not None:  # bytes were swallowed: the connection cannot go on
+            self._timer.cancel()
+            self._reset()
+
+    def _strike(self) -> None:
+        if self._timeout_s == 0:
+            self._reset()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self._reset)
+
+    def _reset(self) -> None:
+        self.outlet.end("reset")
+
+
+class LimitData(Stage):
+    """Lets so many bytes pass on this connection, then closes it."""
+
+    def __init__(self, outlet: Outlet, toxic: Toxic, draw: random.Random) -> None:
+        super().__init__(outlet)
+        self._left_bytes = toxic.attributes["bytes"]
+
+    def feed(self, data: bytes) -> None:
+        passing = data[: self._left_bytes]
+        self._left_bytes -= len(passing)
+        if passing:
+            self.outlet.feed(passing)
+        if self._left_bytes == 0:
+            self.outlet.end("close")
+
+    def end(self, kind: End) -> None:
+        self.outlet.end(kind)
+
+    def remove(self) -> None:
+        """Nothing is held."""
+
+    def dispose(self) -> None:
+        """Nothing is held."""
+
+
+_OTHERS: Mapping[str, type[Timeout] | type[ResetPeer] | type[LimitData]] = {
+    "timeout": Timeout,
+    "reset_peer": ResetPeer,
+    "limit_data": LimitData,
+}
+
+
+def stage_for(toxic: Toxic, outlet: Outlet, draw: random.Random) -> Stage:
+    """The stage that carries out `toxic`; random choices come from `draw`."""
+    return _OTHERS.get(toxic.type, DelayLine)(outlet, toxic, draw)

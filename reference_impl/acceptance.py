@@ -1,0 +1,160 @@
+"""Taking on work: store the delegation once, then have it executed.
+
+The trouble is not knowing. The insert may have been committed although the broker never heard so, and a late
+packet may commit it even after the broker gave up. Three rules keep that harmless:
+
+* The whole step runs detached from the request, so a client that hangs up cannot stop it half-way.
+* What was accepted is executed, row or no row; the next step writes the missing rows.
+* What was refused (503, since only the database could have told whether the key is taken) raises a doubt:
+  recovery then looks for a row that came to be nevertheless, and executes that.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import asyncpg
+
+from reference_impl.clock import Clock
+from reference_impl.config import Config
+from reference_impl.events import EventFactory, Watchers
+from reference_impl.executor import Executor
+from reference_impl.records import Delegation, Step, advance
+from reference_impl.recovery import Recovery
+from reference_impl.store import UNREACHABLE, Connection, Store
+from reference_impl.text import preview
+
+_EVENT_TASK_BYTES = 100
+_KEY_RACES_MAX = 5
+_log = logging.getLogger(__name__)
+
+# A failed delegation has given its key back (H16); the ledger still knows keys whose activity was pruned.
+_FIND_BY_KEY = """
+SELECT delegation_id, target_id, status FROM activity_logs
+WHERE workspace_id = $1 AND idempotency_key = $2 AND status <> 'failed'
+UNION ALL
+SELECT delegation_id, callee_id, status FROM delegations
+WHERE caller_id = $1 AND idempotency_key = $2 AND status <> 'failed'
+LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The broker will execute the delegation. `tracked`: its row is known to be stored."""
+
+    delegation_id: str
+    tracked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyKnown:
+    """The idempotency key belongs to this delegation."""
+
+    delegation_id: str
+    target: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUnknown:
+    """There is no such workspace to delegate from."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUnchecked:
+    """The database could not tell whether the idempotency key is taken: nothing is executed (D33)."""
+
+
+Answer = Accepted | AlreadyKnown | SourceUnknown | KeyUnchecked
+
+
+class Acceptance:
+    """The way in for `POST /workspaces/:id/delegate`."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        store: Store,
+        executor: Executor,
+        recovery: Recovery,
+        events: EventFactory,
+        watchers: Watchers,
+        clock: Clock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._executor = executor
+        self._recovery = recovery
+        self._events = events
+        self._watchers = watchers
+        self._clock = clock
+        self._new_id = new_id
+
+    async def accept(self, *, source: str, target: str, task: str, key: str | None) -> Answer:
+        """Store the delegation and start it, or say why not. Must not run on a request's own task."""
+        delegation = Delegation(
+            id=self._new_id(), source=source, target=target, task=task, accepted_at=self._clock.now()
+        )
+        event = self._events.make(
+            "DELEGATION_SENT",
+            source,
+            {
+                "delegation_id": delegation.id,
+                "target_id": target,
+                "task_preview": preview(task, _EVENT_TASK_BYTES),
+            },
+            target_id=target,
+        )
+        step = Step(
+            delegation=delegation,
+            status="pending",
+            origins=(),
+            event=event,
+            row_id=self._new_id(),
+            idempotency_key=key,
+        )
+        # Claimed before the row exists, so that recovery cannot take it for abandoned.
+        self._executor.claim(delegation.id)
+        answer = await self._store_or_find(step)
+        match answer:
+            case Accepted(_, tracked):
+                self._executor.start(delegation)
+                if tracked:
+                    self._watchers.broadcast(event)
+            case KeyUnchecked():
+                self._executor.release(delegation.id)
+                self._recovery.doubt()
+            case _:
+                self._executor.release(delegation.id)
+        return answer
+
+    async def _store_or_find(self, step: Step) -> Answer:
+        delegation, key = step.delegation, step.idempotency_key
+        try:
+            for _ in range(_KEY_RACES_MAX):
+                try:
+                    advanced = await self._store.run(lambda connection: self._insert(connection, step))
+                except asyncpg.UniqueViolationError:
+                    if key and (known := await self._find_by_key(delegation.source, key)):
+                        return known
+                    continue  # the winner has failed meanwhile and freed the key
+                return SourceUnknown() if advanced is None else Accepted(delegation.id, tracked=True)
+            _log.error("delegation %s: its key is taken, but by nobody", delegation.id)
+        except (*UNREACHABLE, asyncpg.PostgresError) as error:
+            _log.error("delegation %s cannot be stored: %s", delegation.id, error or type(error).__name__)
+        return KeyUnchecked() if key else Accepted(delegation.id, tracked=False)
+
+    async def _insert(self, connection: Connection, step: Step) -> bool | None:
+        advanced = await advance(connection, step, ledger=self._config.ledger_write)
+        return None if advanced.at is None else advanced.ours
+
+    async def _find_by_key(self, source: str, key: str) -> AlreadyKnown | None:
+        row = await self._store.run(lambda connection: connection.fetchrow(_FIND_BY_KEY, source, key))
+        if row is None:
+            return None
+        return AlreadyKnown(row["delegation_id"], str(row["target_id"]), row["status"])

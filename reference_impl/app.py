@@ -1,0 +1,158 @@
+"""One broker: its parts put together, started in order and stopped in time."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+
+from aiohttp import web
+
+from reference_impl.acceptance import Acceptance
+from reference_impl.agent_client import AgentClient
+from reference_impl.auth import Guard
+from reference_impl.background import Background
+from reference_impl.clock import Clock, SystemClock
+from reference_impl.config import Config
+from reference_impl.events import EventFactory, Watchers
+from reference_impl.executor import Executor
+from reference_impl.http import a2a, activity, delegations, events, health, registry
+from reference_impl.http.common import REQUEST_BYTES_MAX, errors_as_json
+from reference_impl.inbound import Inbound
+from reference_impl.outcome import Outcomes
+from reference_impl.proxy import Proxy
+from reference_impl.recovery import Recovery
+from reference_impl.services import SERVICES, Services
+from reference_impl.store import Store
+from reference_impl.targets import TargetResolver
+
+
+class Broker:
+    """A delegation broker on one event loop. `new_id` returns a new UUID as text."""
+
+    def __init__(self, config: Config, *, clock: Clock | None = None, new_id: Callable[[], str] | None = None) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._new_id = new_id or (lambda: str(uuid.uuid4()))
+        self._background = Background()
+        self._watchers = Watchers()
+        self._store: Store | None = None
+        self._agents: AgentClient | None = None
+        self._patrol: asyncio.Task[None] | None = None
+        self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that the broker listens on. Raises `RuntimeError` before `start`."""
+        if self._runner is None or not self._runner.addresses:
+            raise RuntimeError("the broker does not listen; await start() first")
+        return int(self._runner.addresses[0][1])
+
+    async def start(self) -> None:
+        """Connect, recover, then listen. While the database is away, keep trying."""
+        config = self._config
+        self._store = await Store.open(
+            config.database_url, timeout_s=config.database_timeout_s, pool_size=config.database_pool_size
+        )
+        if config.migrate:
+            await self._store.migrate()
+        services, recovery = self._assemble(self._store)
+        await recovery.recover()
+        self._patrol = asyncio.create_task(recovery.patrol(), name="patrol")
+        await self._listen(services)
+
+    async def stop(self) -> None:
+        """Stop accepting, give running executions their grace, then close whatever happens.
+
+        What is cut off here is what recovery finds at the next start.
+        """
+        if self._site is not None:
+            await self._site.stop()
+        self._watchers.dismiss()
+        await self._background.drain(self._config.grace_s)
+        if self._patrol is not None:
+            self._patrol.cancel()
+            await asyncio.wait([self._patrol])
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._agents is not None:
+            await self._agents.close()
+        if self._store is not None:
+            await self._store.close()
+
+    def _assemble(self, store: Store) -> tuple[Services, Recovery]:
+        config, clock, new_id = self._config, self._clock, self._new_id
+        watchers, background = self._watchers, self._background
+        event_factory = EventFactory(clock, new_id)
+        resolver = TargetResolver(allow_loopback=config.allow_loopback)
+        self._agents = AgentClient(resolver=resolver, connect_timeout_s=config.connect_timeout_s)
+        outcomes = Outcomes(config=config, store=store, events=event_factory, watchers=watchers, new_id=new_id)
+        proxy = Proxy(
+            store=store,
+            agents=self._agents,
+            resolver=resolver,
+            inbound=Inbound(
+                store=store,
+                background=background,
+                clock=clock,
+                patience_s=config.database_timeout_s,
+                new_id=new_id,
+            ),
+            events=event_factory,
+            watchers=watchers,
+            connect_timeout_s=config.connect_timeout_s,
+            new_id=new_id,
+        )
+        executor = Executor(
+            config=config,
+            store=store,
+            proxy=proxy,
+            outcomes=outcomes,
+            events=event_factory,
+            watchers=watchers,
+            background=background,
+            new_id=new_id,
+        )
+        recovery = Recovery(
+            store=store,
+            executor=executor,
+            outcomes=outcomes,
+            patrol_interval_s=config.recovery_interval_s,
+        )
+        acceptance = Acceptance(
+            config=config,
+            store=store,
+            executor=executor,
+            recovery=recovery,
+            events=event_factory,
+            watchers=watchers,
+            clock=clock,
+            new_id=new_id,
+        )
+        services = Services(
+            config=config,
+            clock=clock,
+            new_id=new_id,
+            store=store,
+            background=background,
+            events=event_factory,
+            watchers=watchers,
+            guard=Guard(config=config, store=store),
+            resolver=resolver,
+            proxy=proxy,
+            outcomes=outcomes,
+            acceptance=acceptance,
+        )
+        return services, recovery
+
+    async def _listen(self, services: Services) -> None:
+        app = web.Application(middlewares=[errors_as_json], client_max_size=REQUEST_BYTES_MAX)
+        app[SERVICES] = services
+        for resource in (a2a, activity, delegations, events, health, registry):
+            resource.add_routes(app)
+        # A client that hangs up cancels its handler. What must survive that is detached.
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        self._site = web.TCPSite(self._runner, self._config.host, self._config.port)
+        await self._site.start()

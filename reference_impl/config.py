@@ -1,0 +1,129 @@
+"""Every setting of the broker, with its name in the environment, its default and its unit.
+
+The dataclass is the table: `from_environment` and the `--help` text are both read off its fields.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A setting has a value that the broker refuses to start with; the message names the setting."""
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _switch(raw: str) -> bool:
+    if raw not in ("0", "1"):
+        raise ValueError("must be 0 or 1")
+    return raw == "1"
+
+
+def _count(raw: str) -> int:
+    if not raw.isascii() or not raw.isdigit() or int(raw) < 1:
+        raise ValueError("must be a whole number above zero")
+    return int(raw)
+
+
+def _port(raw: str) -> int:
+    if not raw.isascii() or not raw.isdigit() or int(raw) > 65535:
+        raise ValueError("must be a port number, 0 to 65535 (0 = any free port)")
+    return int(raw)
+
+
+def _seconds(raw: str) -> float:
+    try:
+        value = float(raw)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value <= 0:
+        raise ValueError("must be a number of seconds above zero")
+    return value
+
+
+def _setting(name: str, default: Any, parse: Callable[[str], Any], unit: str, meaning: str) -> Any:
+    metadata = {"name": name, "parse": parse, "unit": unit, "meaning": meaning}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings of one broker. Durations are seconds of the event loop's clock, sizes are bytes."""
+
+    database_url: str = _setting(
+        "DATABASE_URL", "postgres://dev:dev@localhost:5432/molecule", _text, "URL", "the Postgres database"
+    )
+    host: str = _setting("BROKER_HOST", "127.0.0.1", _text, "address", "where to listen")
+    port: int = _setting("PORT", 8080, _port, "port", "where to listen; 0 picks a free port")
+    environment: str = _setting(
+        "BROKER_ENV", "production", _text, "name", "development (or dev) lets requests without a token in"
+    )
+    admin_token: str = _setting("ADMIN_TOKEN", "", _text, "secret", "opens every workspace; empty = none")
+    allow_loopback: bool = _setting(
+        "BROKER_ALLOW_LOOPBACK", False, _switch, "0 or 1", "agents may live on loopback and private addresses"
+    )
+    migrate: bool = _setting("BROKER_MIGRATE", False, _switch, "0 or 1", "apply schema.sql at start")
+    ledger_write: bool = _setting(
+        "DELEGATION_LEDGER_WRITE", True, _switch, "0 or 1", "keep the ledger (table delegations)"
+    )
+    result_inbox_push: bool = _setting(
+        "DELEGATION_RESULT_INBOX_PUSH", True, _switch, "0 or 1", "put results into the caller's inbox"
+    )
+    retry_delay_s: float = _setting(
+        "DELEGATION_RETRY_DELAY", 8.0, _seconds, "s", "wait before the one retry of what was not delivered"
+    )
+    execution_budget_s: float = _setting(
+        "DELEGATION_BUDGET", 1800.0, _seconds, "s", "time that one execution may take in all"
+    )
+    proxy_ceiling_s: float = _setting(
+        "A2A_CEILING", 1800.0, _seconds, "s", "time that one proxied call may take, whatever X-Timeout says"
+    )
+    connect_timeout_s: float = _setting(
+        "A2A_CONNECT_TIMEOUT", 10.0, _seconds, "s", "name lookup and connection to an agent"
+    )
+    database_timeout_s: float = _setting(
+        "DATABASE_TIMEOUT", 5.0, _seconds, "s", "one piece of work on the database, connecting included"
+    )
+    database_pool_size: int = _setting("DATABASE_POOL", 10, _count, "connections", "at most so many")
+    recovery_interval_s: float = _setting(
+        "RECOVERY_INTERVAL", 60.0, _seconds, "s", "pause between two looks for delegations nobody executes"
+    )
+    grace_s: float = _setting("BROKER_GRACE", 10.0, _seconds, "s", "time for running executions after SIGTERM")
+
+    @property
+    def fails_open(self) -> bool:
+        """Whether a request without a bearer token is let in (development without an admin token)."""
+        return not self.admin_token and self.environment in ("development", "dev")
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> Config:
+        """Read the settings from `env`. An empty variable counts as absent. Raises `ConfigError`."""
+        values: dict[str, Any] = {}
+        for setting in fields(cls):
+            name = setting.metadata["name"]
+            if not (raw := env.get(name, "")):
+                continue
+            try:
+                values[setting.name] = setting.metadata["parse"](raw)
+            except ValueError as error:
+                shown = "the value given" if setting.metadata["unit"] in ("secret", "URL") else repr(raw)
+                raise ConfigError(f"{name}: {shown} {error}; unset it to get the default") from None
+        return cls(**values)
+
+    @classmethod
+    def describe(cls) -> str:
+        """One line a setting: name, default, unit, meaning."""
+        return "\n".join(_line(setting) for setting in fields(cls))
+
+
+def _line(setting: Field[Any]) -> str:
+    default = setting.default
+    shown = ("1" if default else "0") if isinstance(default, bool) else (str(default) or "(empty)")
+    facts = setting.metadata
+    return f"  {facts['name']:<29}{facts['meaning']} [{facts['unit']}] (default: {shown})"

@@ -1,0 +1,57 @@
+"""/workspaces/:id/a2a: a message for a workspace, answered with its agent's reply."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from reference_impl.http.common import Problem, answer, bearer, raw_body, workspace_of
+from reference_impl.proxy import SYSTEM_CALLERS, ProxyError, Reply, Route
+from reference_impl.services import SERVICES, Services
+from reference_impl.text import parse_uuid
+
+
+def add_routes(app: web.Application) -> None:
+    app.router.add_post("/workspaces/{id}/a2a", proxy)
+
+
+async def proxy(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    target = workspace_of(request)
+    deadline_s = _deadline_s(request, services.config.proxy_ceiling_s)
+    body = await raw_body(request)
+    caller = _caller_of(request)
+    if caller and caller != target:
+        await services.guard.check_caller(caller, bearer(request))
+    try:
+        # A client that hangs up while the gates are being passed cancels the attempt: nothing was sent yet.
+        route = await services.proxy.route(caller=caller, target=target, body=body, deadline_s=deadline_s)
+        reply = await asyncio.shield(_deliver(services, route, deadline_s))
+    except ProxyError as error:
+        return answer(error.payload, status=error.status)
+    if reply.truncated:
+        payload = {"error": "failed to read agent response", "delivery_confirmed": True}
+        return answer(payload, status=502)
+    return web.Response(status=reply.status, body=reply.body, content_type="application/json")
+
+
+def _deliver(services: Services, route: Route, deadline_s: float) -> asyncio.Task[Reply]:
+    """From the first contact on, the attempt goes on without the client."""
+    return services.background.detach(services.proxy.deliver(route, deadline_s=deadline_s), name="deliver")
+
+
+def _caller_of(request: web.Request) -> str:
+    """The workspace that the header names; empty for the canvas, which sends none."""
+    header = request.headers.get("X-Workspace-ID", "")
+    caller = parse_uuid(header) if header else ""
+    if caller is None or header.startswith(SYSTEM_CALLERS):
+        raise Problem(403, "invalid caller ID")
+    return caller
+
+
+def _deadline_s(request: web.Request, ceiling_s: float) -> float:
+    """When the call is over: after `X-Timeout` seconds, never later than the ceiling (D6, D7)."""
+    header = request.headers.get("X-Timeout", "")
+    asked_s = int(header) if header.isascii() and header.isdigit() and len(header) < 10 else 0
+    return asyncio.get_running_loop().time() + (min(asked_s, ceiling_s) if asked_s else ceiling_s)

@@ -1,0 +1,174 @@
+"""/workspaces/:id/delegate and /workspaces/:id/delegations."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+
+from reference_impl.acceptance import Accepted, AlreadyKnown, KeyUnchecked, SourceUnknown
+from reference_impl.http.common import Problem, answer, guarded, json_body, text_field, workspace_of
+from reference_impl.outcome import Completed, Outcome, failed, is_terminal
+from reference_impl.records import Delegation
+from reference_impl.services import SERVICES
+from reference_impl.store import Record
+from reference_impl.text import parse_uuid, prefix
+
+_KEY_BYTES_MAX = 512
+_SUMMARY_BYTES = 200
+_PREVIEW_BYTES = 300
+_UPDATE_PATIENCE_S = 10.0
+
+# One entry a delegation, whichever of the tables still has it (H8, D18).
+_LIST = """
+SELECT
+    row.id, row.activity_type, row.error_detail AS row_error, row.status AS row_status,
+    row.request_body ->> 'task' AS task, ledger.delegation_id IS NOT NULL AS in_ledger,
+    COALESCE(row.delegation_id, ledger.delegation_id) AS delegation_id,
+    COALESCE(row.source_id, ledger.caller_id) AS source_id,
+    COALESCE(row.target_id, ledger.callee_id) AS target_id,
+    COALESCE(row.created_at, ledger.created_at) AS created_at,
+    ledger.task_preview, ledger.status AS ledger_status, ledger.updated_at, ledger.result_preview,
+    ledger.error_detail AS ledger_error, ledger.last_heartbeat, ledger.deadline,
+    result.response_body ->> 'text' AS result_text
+FROM (
+    SELECT * FROM activity_logs
+    WHERE workspace_id = $1 AND activity_type = 'delegation' AND method = 'delegate'
+) AS row
+FULL JOIN (SELECT * FROM delegations WHERE caller_id = $1) AS ledger
+    ON ledger.delegation_id = row.delegation_id
+LEFT JOIN activity_logs AS result
+    ON result.delegation_id = COALESCE(row.delegation_id, ledger.delegation_id)
+    AND result.activity_type = 'delegation' AND result.method = 'delegate_result'
+ORDER BY COALESCE(row.created_at, ledger.created_at) DESC, row.seq DESC, delegation_id
+LIMIT 50
+"""
+
+_FIND = """
+SELECT delegation_id, workspace_id, target_id, status, request_body ->> 'task' AS task, created_at
+FROM activity_logs
+WHERE delegation_id = $1 AND activity_type = 'delegation' AND method = 'delegate'
+    AND $2::uuid IN (workspace_id, target_id)
+"""
+
+
+def add_routes(app: web.Application) -> None:
+    app.router.add_post("/workspaces/{id}/delegate", guarded(delegate))
+    app.router.add_get("/workspaces/{id}/delegations", guarded(list_delegations))
+    app.router.add_post("/workspaces/{id}/delegations/{delegation_id}/update", guarded(update))
+
+
+async def delegate(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    source = workspace_of(request)
+    body = await json_body(request, error="invalid delegation request")
+    try:
+        target_text, task, key = (text_field(body, name) for name in ("target_id", "task", "idempotency_key"))
+    except ValueError:
+        raise Problem(400, "invalid delegation request") from None
+    if not target_text or not task or len(key.encode()) > _KEY_BYTES_MAX:
+        raise Problem(400, "invalid delegation request")
+    target = parse_uuid(target_text)
+    if target is None:
+        raise Problem(400, "target_id must be a valid UUID")
+    if target == source:
+        raise Problem(400, "self-delegation not permitted")
+    # From here on the client may hang up: accepting goes on without it.
+    accepting = services.background.detach(
+        services.acceptance.accept(source=source, target=target, task=task, key=key or None), name="accept"
+    )
+    match await asyncio.shield(accepting):
+        case Accepted(delegation_id, tracked):
+            warning = {} if tracked else {"warning": "delegation dispatched but status tracking unavailable"}
+            return answer(
+                {"delegation_id": delegation_id, "status": "delegated", "target_id": target, **warning},
+                status=202,
+            )
+        case AlreadyKnown(delegation_id, known_target, status):
+            if known_target != target:
+                raise Problem(409, "idempotency key reused with a different target")
+            return answer(
+                {
+                    "delegation_id": delegation_id,
+                    "status": status,
+                    "target_id": known_target,
+                    "idempotent_hit": True,
+                }
+            )
+        case SourceUnknown():
+            raise Problem(404, "workspace not found")
+        case KeyUnchecked():
+            raise Problem(503, "idempotency check unavailable")
+
+
+async def update(request: web.Request) -> web.Response:
+    """A party of the delegation, or the agent of its target, reports how it ended."""
+    services = request.app[SERVICES]
+    party = workspace_of(request)
+    body = await json_body(request, error="invalid request body")
+    try:
+        status, error, text = (text_field(body, name) for name in ("status", "error", "response_preview"))
+    except ValueError:
+        raise Problem(400, "invalid request body") from None
+    if not status:
+        raise Problem(400, "invalid request body")
+    if status not in ("completed", "failed"):
+        raise Problem(400, "status must be 'completed' or 'failed'")
+    delegation_id = request.match_info["delegation_id"]
+    row = await services.store.run(lambda connection: connection.fetchrow(_FIND, delegation_id, party))
+    if row is None:
+        raise Problem(404, "delegation not found")
+    stored: str | None = row["status"]
+    if not is_terminal(stored):
+        outcome: Outcome = Completed(text) if status == "completed" else failed(error or "reported as failed")
+        finishing = services.background.detach(
+            services.outcomes.finish(_delegation(row), outcome, reported=True), name=f"update {delegation_id}"
+        )
+        # Once begun it is seen through; a client that is told 503 finds out by asking again.
+        async with asyncio.timeout(_UPDATE_PATIENCE_S):
+            stored = await asyncio.shield(finishing)
+    if stored is None:
+        raise Problem(404, "delegation not found")
+    if stored != status:
+        raise Problem(409, f"delegation is already {stored}", status=stored, delegation_id=delegation_id)
+    return answer({"status": status, "delegation_id": delegation_id})
+
+
+async def list_delegations(request: web.Request) -> web.Response:
+    workspace = workspace_of(request)
+    rows = await request.app[SERVICES].store.run(lambda connection: connection.fetch(_LIST, workspace))
+    return answer([_entry(row) for row in rows])
+
+
+def _entry(row: Record) -> dict[str, Any]:
+    text = row["result_preview"] or row["result_text"]
+    optional = {
+        "id": row["id"] and str(row["id"]),
+        "type": row["activity_type"],
+        "updated_at": row["updated_at"] and row["updated_at"].isoformat(),
+        "response_preview": prefix(text, _PREVIEW_BYTES) if text else None,
+        "error": row["row_error"] or row["ledger_error"],
+        "last_heartbeat": row["last_heartbeat"] and row["last_heartbeat"].isoformat(),
+        "deadline": row["deadline"] and row["deadline"].isoformat(),
+        "_ledger": row["in_ledger"] or None,
+    }
+    return {
+        "delegation_id": row["delegation_id"],
+        "source_id": str(row["source_id"]),
+        "target_id": str(row["target_id"]),
+        "summary": prefix(row["task_preview"] or row["task"] or "", _SUMMARY_BYTES),
+        "status": row["row_status"] or row["ledger_status"],
+        "created_at": row["created_at"].isoformat(),
+        **{name: value for name, value in optional.items() if value is not None},
+    }
+
+
+def _delegation(row: Record) -> Delegation:
+    return Delegation(
+        id=row["delegation_id"],
+        source=str(row["workspace_id"]),
+        target=str(row["target_id"]),
+        task=row["task"] or "",
+        accepted_at=row["created_at"],
+    )

@@ -1,0 +1,159 @@
+"""/registry: agents announce themselves and say that they live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from reference_impl.auth import issue_token, live_hashes
+from reference_impl.events import Event, store_event
+from reference_impl.http.common import Problem, answer, bearer, json_body, text_field
+from reference_impl.services import SERVICES, Services
+from reference_impl.store import Connection
+from reference_impl.targets import UnsafeTarget
+from reference_impl.text import dump_json, parse_uuid
+
+_SPEND_MAX_CENTS = 1_000_000_000_000
+
+_REGISTER = """
+INSERT INTO workspaces (id, name, status, agent_card, url, delivery_mode, last_heartbeat_at)
+VALUES ($1, $2, 'online', $3, $4, $5, $6)
+ON CONFLICT (id) DO UPDATE
+SET status = 'online', agent_card = EXCLUDED.agent_card, url = EXCLUDED.url,
+    delivery_mode = EXCLUDED.delivery_mode, last_heartbeat_at = EXCLUDED.last_heartbeat_at
+WHERE workspaces.status <> 'removed'
+"""
+
+_HEARTBEAT = """
+WITH before AS (
+    SELECT id, current_task FROM workspaces WHERE id = $1 AND status <> 'removed' FOR UPDATE
+)
+UPDATE workspaces
+SET last_heartbeat_at = $2, last_error_rate = $3, active_tasks = $4, current_task = $5,
+    monthly_spend = CASE WHEN $6::bigint > 0 THEN $6::bigint ELSE monthly_spend END,
+    status = CASE
+        WHEN status = 'online' AND ($3 >= 0.5 OR $7::boolean) THEN 'degraded'
+        WHEN status = 'degraded' AND $3 < 0.1 AND NOT $7::boolean THEN 'online'
+        WHEN status IN ('offline', 'provisioning') THEN 'online'
+        ELSE status
+    END
+FROM before
+WHERE workspaces.id = before.id
+RETURNING before.current_task
+"""
+
+
+def add_routes(app: web.Application) -> None:
+    app.router.add_post("/registry/register", register)
+    app.router.add_post("/registry/heartbeat", heartbeat)
+
+
+async def register(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    body = await json_body(request, error="invalid registration request")
+    try:
+        url, mode = text_field(body, "url"), text_field(body, "delivery_mode")
+        workspace = parse_uuid(text_field(body, "id"))
+    except ValueError:
+        raise Problem(400, "invalid registration request") from None
+    card = body.get("agent_card")
+    if workspace is None or not isinstance(card, dict):
+        raise Problem(400, "invalid registration request")
+    if mode not in ("", "push", "poll"):
+        raise Problem(400, "delivery_mode must be 'push' or 'poll'")
+    stored = await services.store.run(
+        lambda connection: connection.fetchrow("SELECT delivery_mode, runtime FROM workspaces WHERE id = $1", workspace)
+    )
+    mode = mode or (stored["delivery_mode"] if stored else "push")
+    if mode == "push":
+        await _check_url(services, url)
+    event = services.events.make("WORKSPACE_ONLINE", workspace, {"delivery_mode": mode})
+    shown = bearer(request)
+
+    async def store(connection: Connection) -> str | None:
+        async with connection.transaction():
+            # The row lock that follows makes two first registrations one after the other.
+            await connection.execute("SELECT FROM workspaces WHERE id = $1 FOR UPDATE", workspace)
+            hashes = await live_hashes(connection, workspace)
+            services.guard.prove(hashes, shown, "workspace")
+            name = card.get("name")
+            stored = await connection.execute(
+                _REGISTER,
+                workspace,
+                name if isinstance(name, str) and name else workspace,
+                dump_json(card),
+                url or None,
+                mode,
+                event.at,
+            )
+            await store_event(connection, event)
+            if hashes or stored.endswith(" 0"):
+                return None
+            return await issue_token(connection, workspace, at=event.at, new_id=services.new_id)
+
+    token = await services.store.run(store)
+    services.watchers.broadcast(event)
+    return answer({"status": "registered", "delivery_mode": mode} | ({"auth_token": token} if token else {}))
+
+
+async def heartbeat(request: web.Request) -> web.Response:
+    """The queue's drain starts here, once there is a queue: `active_tasks < max_concurrent_tasks`."""
+    services = request.app[SERVICES]
+    body = await json_body(request, error="invalid heartbeat request")
+    try:
+        workspace = parse_uuid(text_field(body, "workspace_id"))
+        task, state = text_field(body, "current_task"), text_field(body, "runtime_state")
+        error_rate = float(_number(body, "error_rate"))
+        active_tasks = min(max(int(_number(body, "active_tasks")), 0), 2**31 - 1)
+        spend = min(max(int(_number(body, "monthly_spend")), 0), _SPEND_MAX_CENTS)
+    except (ValueError, OverflowError):
+        raise Problem(400, "invalid heartbeat request") from None
+    if workspace is None:
+        raise Problem(400, "invalid heartbeat request")
+    make = services.events.make
+    beat = make("WORKSPACE_HEARTBEAT", workspace, {"active_tasks": active_tasks, "current_task": task})
+    changed = make("TASK_UPDATED", workspace, {"current_task": task, "active_tasks": active_tasks})
+    shown = bearer(request)
+
+    async def store(connection: Connection) -> list[Event]:
+        async with connection.transaction():
+            services.guard.prove(await live_hashes(connection, workspace), shown, "workspace")
+            row = await connection.fetchrow(
+                _HEARTBEAT,
+                workspace,
+                beat.at,
+                error_rate,
+                active_tasks,
+                task or None,
+                spend,
+                state == "wedged",
+            )
+            news = [changed, beat] if row and (row["current_task"] or "") != task else [beat]
+            for event in news:
+                await store_event(connection, event)
+            return news
+
+    for event in await services.store.run(store):
+        services.watchers.broadcast(event)
+    return answer({"status": "ok"})
+
+
+async def _check_url(services: Services, url: str) -> None:
+    if not url:
+        raise Problem(400, "url is required for push delivery")
+    try:
+        await services.resolver.check(url)
+    except UnsafeTarget:
+        raise Problem(400, "url is not publicly routable") from None
+    except OSError:
+        raise Problem(400, "url cannot be resolved") from None
+
+
+def _number(body: dict[str, Any], name: str) -> float | int:
+    value = body.get(name)
+    if value is None:
+        return 0
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f"{name} is not a number")
+    return value

@@ -1,0 +1,312 @@
+"""One attempt to bring a message to a workspace, in two stages that callers may put something between.
+
+`route` passes the gates (contract §6, decisions §7): access, budget, message, delivery mode, URL, safety of the
+URL. It contacts nobody. `deliver` then leaves the message for a poll target, or sends it to a push target.
+
+A read that was cancelled or timed out closes its gate: 503, or the cancellation itself where nobody is left to
+be answered (S1, H2, D31). The place for the busy check and the queue (contract §7) is between mode and URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import asyncpg
+
+from reference_impl.access import may_communicate
+from reference_impl.agent_client import (
+    AgentClient,
+    AgentReply,
+    DeliveryUnknown,
+    NotDelivered,
+    ReplyTooLarge,
+)
+from reference_impl.events import EventFactory, Watchers, store_event
+from reference_impl.inbound import Envelope, Inbound, Result
+from reference_impl.message import Message, normalise
+from reference_impl.reply import is_queued
+from reference_impl.store import RETRYABLE, Store, Work
+from reference_impl.targets import TargetResolver, UnsafeTarget
+from reference_impl.text import dump_json, parse_object
+
+T = TypeVar("T")
+
+SYSTEM_CALLERS = ("webhook:", "system:", "test:", "channel:")
+_UNREACHABLE = "failed to reach workspace agent"
+_log = logging.getLogger(__name__)
+
+
+class Delivery(Enum):
+    """What a failed attempt means for the message (decisions §2)."""
+
+    REFUSED = "the broker itself declined to send it"
+    NOT_DELIVERED = "the agent cannot have got it"
+    UNKNOWN = "the agent may have got it"
+    ANSWERED = "the agent got it and answered with an error"
+
+
+class ProxyError(Exception):
+    """The attempt failed: the HTTP answer to give, and what it means for the message."""
+
+    def __init__(self, status: int, error: str, /, *, delivery: Delivery = Delivery.REFUSED, **extra: Any) -> None:
+        super().__init__(error)
+        self.status = status
+        self.error = error
+        self.delivery = delivery
+        self.payload = {"error": error, **extra}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a message goes: to the agent at `url`, or, if that is None, to where the target polls."""
+
+    envelope: Envelope
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A successful attempt. `queued` says so if the target has the message but no answer yet."""
+
+    status: int
+    body: bytes
+    truncated: bool = False
+    queued: str | None = None
+
+
+class Proxy:
+    """Brings messages to workspaces."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        agents: AgentClient,
+        resolver: TargetResolver,
+        inbound: Inbound,
+        events: EventFactory,
+        watchers: Watchers,
+        connect_timeout_s: float,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._agents = agents
+        self._resolver = resolver
+        self._inbound = inbound
+        self._events = events
+        self._watchers = watchers
+        self._connect_timeout_s = connect_timeout_s
+        self._new_id = new_id
+
+    async def route(self, *, caller: str, target: str, body: bytes, deadline_s: float) -> Route:
+        """Pass every gate. `caller` is empty for the canvas. Raises `ProxyError`."""
+        system = caller.startswith(SYSTEM_CALLERS)
+        if caller and caller != target and not system:
+            await self._check_access(caller, target, deadline_s)
+        await self._check_budget(target, deadline_s)
+        try:
+            message = normalise(body, self._new_id)
+        except ValueError:
+            raise ProxyError(400, "invalid JSON") from None
+        mode, name = await self._read_mode(target, message, deadline_s)
+        url = None
+        if mode == "push":
+            url = await self._read_url(target, deadline_s)
+            await self._check_url(url, deadline_s)
+        source = None if system else caller or None
+        envelope = Envelope(source=source, target=target, target_name=name, message=message)
+        return Route(envelope, url)
+
+    async def deliver(self, route: Route, *, deadline_s: float) -> Reply:
+        """Bring the message there. Must not run on a request's own task. Raises `ProxyError`."""
+        envelope = route.envelope
+        summary = f"{envelope.message.method} → {envelope.target_name}"
+        note = "(queued for poll)" if route.url is None else "(ingest)"
+        try:
+            await self._inbound.ingest(envelope, summary=f"{summary} {note}", deadline_s=deadline_s)
+        except (TimeoutError, asyncpg.PostgresError):
+            raise ProxyError(503, "message could not be recorded; refusing to dispatch") from None
+        if route.url is None:
+            receipt = {"status": "queued", "delivery_mode": "poll", "method": envelope.message.method}
+            return Reply(200, dump_json(receipt).encode(), queued="Delegation queued — target polls")
+        return await self._push(route.url, envelope, summary, deadline_s)
+
+    # Gates
+
+    async def _check_access(self, caller: str, target: str, deadline_s: float) -> None:
+        try:
+            allowed = await self._read(
+                "access", lambda connection: may_communicate(connection, caller, target), deadline_s
+            )
+        except (*RETRYABLE, asyncpg.PostgresError):
+            _log.exception("access of %s to %s cannot be checked: denied", caller, target)
+            allowed = False
+        if not allowed:
+            raise ProxyError(403, "access denied: workspaces cannot communicate per hierarchy rules")
+
+    async def _check_budget(self, target: str, deadline_s: float) -> None:
+        query = "SELECT budget_limit IS NOT NULL AND monthly_spend >= budget_limit FROM workspaces WHERE id = $1"
+        try:
+            spent = await self._read("budget", lambda connection: connection.fetchval(query, target), deadline_s)
+        except (*RETRYABLE, asyncpg.PostgresError):
+            _log.exception("budget of %s cannot be read: not enforced", target)
+            return
+        if spent:
+            raise ProxyError(402, "workspace budget limit exceeded")
+
+    async def _read_mode(self, target: str, message: Message, deadline_s: float) -> tuple[str, str]:
+        """The delivery mode and the target's name. An unknown target is left for the next gate to report."""
+        try:
+            row = await self._store.run(
+                lambda connection: connection.fetchrow(
+                    "SELECT delivery_mode, name FROM workspaces WHERE id = $1", target
+                ),
+                timeout_s=_left(deadline_s),
+            )
+        except TimeoutError:
+            raise _mode_unknown() from None
+        except (*RETRYABLE, asyncpg.PostgresError) as error:
+            await self._announce_fallback(target, message, type(error).__name__, deadline_s)
+            return "push", target
+        if row is None:
+            return "push", target
+        if row["delivery_mode"] not in ("push", "poll"):
+            await self._announce_fallback(target, message, "unknown delivery mode", deadline_s)
+            return "push", row["name"]
+        return row["delivery_mode"], row["name"]
+
+    async def _announce_fallback(self, target: str, message: Message, reason: str, deadline_s: float) -> None:
+        """A push although the mode is not known is never silent: no event, no push."""
+        _log.error("delivery mode of %s cannot be read (%s): falling back to push", target, reason)
+        payload = {"delegation_id": message.delegation_id, "target_id": target, "reason": reason}
+        event = self._events.make("DELIVERY_MODE_FALLBACK", target, payload, target_id=target)
+        try:
+            await self._store.run(lambda connection: store_event(connection, event), timeout_s=_left(deadline_s))
+        except (*RETRYABLE, asyncpg.PostgresError):
+            raise _mode_unknown() from None
+        self._watchers.broadcast(event)
+
+    async def _read_url(self, target: str, deadline_s: float) -> str:
+        query = "SELECT url, status FROM workspaces WHERE id = $1"
+        try:
+            row = await self._read("URL", lambda connection: connection.fetchrow(query, target), deadline_s)
+        except (*RETRYABLE, asyncpg.PostgresError):
+            raise ProxyError(500, "lookup failed") from None
+        if row is None:
+            raise ProxyError(404, "workspace not found")
+        if not row["url"]:
+            raise ProxyError(503, "workspace has no URL", status=row["status"])
+        return str(row["url"])
+
+    async def _check_url(self, url: str, deadline_s: float) -> None:
+        try:
+            async with asyncio.timeout(min(self._connect_timeout_s, _left(deadline_s))):
+                await self._resolver.check(url)
+        except UnsafeTarget as error:
+            raise _unsafe(error) from None
+        except OSError:
+            raise ProxyError(502, _UNREACHABLE, delivery=Delivery.NOT_DELIVERED) from None
+
+    async def _read(self, gate: str, work: Work[T], deadline_s: float) -> T:
+        try:
+            return await self._store.run(work, timeout_s=_left(deadline_s))
+        except TimeoutError:
+            raise ProxyError(503, f"{gate} lookup failed; refusing to dispatch") from None
+
+    # Push
+
+    async def _push(self, url: str, envelope: Envelope, summary: str, deadline_s: float) -> Reply:
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        answer: AgentReply | None = None
+        failure: ProxyError | None = None
+        try:
+            answer = await self._agents.send(url, envelope.message.body.encode(), deadline_s=deadline_s)
+            reply = _judge(answer)
+        except UnsafeTarget as error:
+            failure = _unsafe(error)
+        except NotDelivered as error:
+            _log.info("%s: %s", envelope.target, error)
+            failure = ProxyError(502, _UNREACHABLE, delivery=Delivery.NOT_DELIVERED)
+        except DeliveryUnknown as error:
+            failure = ProxyError(502, f"delivery_unknown: {error}", delivery=Delivery.UNKNOWN)
+        except ReplyTooLarge:
+            failure = ProxyError(502, "reply too large", delivery=Delivery.ANSWERED)
+        except ProxyError as error:
+            failure = error
+        if failure is not None and answer is None:
+            summary = f"A2A request to {envelope.target_name} failed: {failure.error}"
+        await self._inbound.complete(
+            envelope,
+            Result(
+                body=answer.body if answer else None,
+                error=failure.error if failure else None,
+                summary=summary,
+                duration_ms=round((loop.time() - started_s) * 1000),
+            ),
+        )
+        if failure is not None:
+            raise failure
+        return reply
+
+
+def _judge(answer: AgentReply) -> Reply:
+    """Success is a 2xx with at least one byte of body, whatever the connection did then (H10, INV-23)."""
+    if 200 <= answer.status < 300:
+        if answer.body:
+            queued = "Delegation queued — target at capacity" if is_queued(answer.status, answer.body) else None
+            return Reply(answer.status, answer.body, truncated=not answer.complete, queued=queued)
+        if answer.complete:
+            raise ProxyError(answer.status, "agent returned empty response body", delivery=Delivery.ANSWERED)
+        raise ProxyError(502, "failed to read agent response", delivery=Delivery.ANSWERED, delivery_confirmed=True)
+    if not answer.complete:
+        raise ProxyError(
+            answer.status,
+            "failed to read agent response",
+            delivery=Delivery.ANSWERED,
+            delivery_confirmed=False,
+        )
+    raise _refusal(answer)
+
+
+def _refusal(answer: AgentReply) -> ProxyError:
+    """The error that the agent answered with. `restarting` says that it has not taken the message."""
+    try:
+        document = parse_object(answer.body)
+    except ValueError:
+        document = {}
+    error = document.get("error")
+    flags = {flag: True for flag in ("restarting", "busy") if document.get(flag) is True}
+    restarting = answer.status == HTTPStatus.SERVICE_UNAVAILABLE and "restarting" in flags
+    return ProxyError(
+        answer.status,
+        error if isinstance(error, str) and error else _phrase(answer.status),
+        delivery=Delivery.NOT_DELIVERED if restarting else Delivery.ANSWERED,
+        **flags,
+    )
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"HTTP status {status}"
+
+
+def _mode_unknown() -> ProxyError:
+    return ProxyError(503, "delivery-mode lookup failed; refusing to dispatch to avoid silent misrouting")
+
+
+def _unsafe(error: UnsafeTarget) -> ProxyError:
+    _log.warning("refusing a workspace URL: %s", error)
+    return ProxyError(502, "workspace URL is not publicly routable")
+
+
+def _left(deadline_s: float) -> float:
+    return deadline_s - asyncio.get_running_loop().time()

@@ -1,0 +1,224 @@
+"""The rows of a delegation, and the statements that write them. Nobody else does.
+
+A delegation has a *delegate row* (its state), a *ledger row* (the same, folded, in `delegations`), a *result
+row*, an *inbox row* for its caller, and events. `advance` is its state machine: one statement moves delegate
+row and ledger row and stores the event that says so, guarded by the statuses it may move from. Whoever wins
+that compare-and-set is the only one to write what follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reference_impl.events import Event
+from reference_impl.store import Connection
+from reference_impl.text import dump_json, prefix
+
+TERMINAL = ("completed", "failed")
+OPEN = ("pending", "dispatched", "queued", "in_progress", "stuck")
+
+_LEDGER_TEXT_BYTES = 4096
+_LEDGER_DEADLINE = timedelta(hours=6)
+
+# A poller's cursor is (created_at, seq), so rows of one workspace must become visible in that order, even if
+# writers race or the clock steps back (INV-90, D27). Hence every insert of an activity row first takes this
+# slot: the row lock makes writers of one workspace commit one after the other, `seq` is drawn and `created_at`
+# is settled under it. It costs no round trip, as it is part of the inserting statement.
+SLOT = """
+slot AS (
+    UPDATE workspaces SET activity_at = GREATEST(activity_at, $1::timestamptz)
+    WHERE id = $2::uuid
+    RETURNING id, activity_at
+)"""
+
+_ADVANCE = f"""
+WITH {SLOT}, moved AS (
+    INSERT INTO activity_logs AS stored (
+        id, workspace_id, source_id, target_id, activity_type, method, status, summary,
+        request_body, error_detail, idempotency_key, delegation_id, created_at)
+    SELECT $3::uuid, slot.id, slot.id, $4::uuid, 'delegation', 'delegate', $5::text, $6::text,
+        $7::jsonb, $8::text, $9::text, $10::text, slot.activity_at
+    FROM slot
+    ON CONFLICT (delegation_id, activity_type, method) WHERE delegation_id IS NOT NULL
+    DO UPDATE SET status = EXCLUDED.status, error_detail = EXCLUDED.error_detail
+    WHERE stored.status = ANY ($11::text[])
+    RETURNING 1
+), ledger AS (
+    INSERT INTO delegations AS stored (
+        delegation_id, caller_id, callee_id, task_preview, status, result_preview, error_detail,
+        deadline, created_at, updated_at, idempotency_key)
+    SELECT $10, $2, $4, $12::text, $13::text, $14::text, $8, $15::timestamptz, $1, $1, $9
+    FROM moved WHERE $16::boolean
+    ON CONFLICT (delegation_id) DO UPDATE
+    SET status = EXCLUDED.status, result_preview = EXCLUDED.result_preview,
+        error_detail = EXCLUDED.error_detail, updated_at = EXCLUDED.updated_at
+    WHERE stored.status NOT IN ('completed', 'failed') AND EXCLUDED.status <> 'queued'
+), event AS (
+    INSERT INTO structure_events (id, event_type, workspace_id, target_id, payload, created_at)
+    SELECT $17::uuid, $18::text, $2, $4, $19::jsonb, $1 FROM moved
+)
+SELECT (SELECT activity_at FROM slot) AS at, EXISTS (SELECT FROM moved) AS moved
+"""
+
+_RESULT = """
+INSERT INTO activity_logs AS stored (
+    id, workspace_id, source_id, target_id, activity_type, method, status, summary,
+    response_body, error_detail, delegation_id, created_at)
+VALUES ($1, $2, $2, $3, 'delegation', 'delegate_result', $4, $5, $6, $7, $8, $9)
+ON CONFLICT (delegation_id, activity_type, method) WHERE delegation_id IS NOT NULL
+DO UPDATE SET status = EXCLUDED.status, summary = EXCLUDED.summary,
+    response_body = EXCLUDED.response_body, error_detail = EXCLUDED.error_detail
+WHERE stored.status = 'queued'
+"""
+
+_INBOX = """
+INSERT INTO activity_logs (
+    id, workspace_id, source_id, activity_type, method, status, summary,
+    request_body, response_body, error_detail, delegation_id, created_at)
+VALUES ($1, $2, $2, 'a2a_receive', 'delegate_result', $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (delegation_id, activity_type, method) WHERE delegation_id IS NOT NULL DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegation:
+    """A unit of work: `source` asked `target` to do `task`."""
+
+    id: str
+    source: str
+    target: str
+    task: str
+    accepted_at: datetime
+
+    @property
+    def request_body(self) -> str:
+        return dump_json({"task": self.task, "delegation_id": self.id})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One move of a delegation to `status`, allowed from any of `origins`, announced by `event`.
+
+    `row_id` is the id of the delegate row should it be missing: the broker may have had to accept the work
+    without being able to store it.
+    """
+
+    delegation: Delegation
+    status: str
+    origins: Sequence[str]
+    event: Event
+    row_id: str
+    idempotency_key: str | None = None
+    error: str | None = None
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What came of a step.
+
+    `at` is the timestamp for further rows of the same transaction, None if the source workspace does not
+    exist. `ours`: the step is committed, or will be with this transaction, be it by an earlier try of it.
+    `moved`: by this try.
+    """
+
+    at: datetime | None
+    moved: bool
+    ours: bool
+
+
+async def advance(connection: Connection, step: Step, *, ledger: bool) -> Advanced:
+    """Take the step if the delegation's status allows it.
+
+    Raises `asyncpg.UniqueViolationError` if the idempotency key belongs to another live delegation.
+    """
+    delegation, event = step.delegation, step.event
+    row = await connection.fetchrow(
+        _ADVANCE,
+        event.at,
+        delegation.source,
+        step.row_id,
+        delegation.target,
+        step.status,
+        f"Delegating to {delegation.target}",
+        delegation.request_body,
+        step.error,
+        step.idempotency_key,
+        delegation.id,
+        list(step.origins),
+        prefix(delegation.task, _LEDGER_TEXT_BYTES),
+        # The ledger knows no "pending": what was accepted is queued there.
+        "queued" if step.status == "pending" else step.status,
+        prefix(step.result, _LEDGER_TEXT_BYTES) if step.result else None,
+        delegation.accepted_at + _LEDGER_DEADLINE,
+        ledger,
+        event.id,
+        event.type,
+        dump_json(event.payload),
+    )
+    assert row is not None
+    # The event is written with the move or not at all, so it tells whether an earlier try of this very step
+    # was committed although its acknowledgement never came.
+    ours = row["moved"] or await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM structure_events WHERE id = $1)", event.id
+    )
+    return Advanced(at=row["at"], moved=row["moved"], ours=ours)
+
+
+async def read_status(connection: Connection, delegation_id: str) -> str | None:
+    """The status of the delegate row, None if there is no such row."""
+    status: str | None = await connection.fetchval(
+        "SELECT status FROM activity_logs "
+        "WHERE delegation_id = $1 AND activity_type = 'delegation' AND method = 'delegate'",
+        delegation_id,
+    )
+    return status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A result row or an inbox row about a delegation."""
+
+    id: str
+    delegation: Delegation
+    status: str
+    summary: str
+    response_body: str
+    error: str | None
+    at: datetime
+
+
+async def write_result_row(connection: Connection, note: Note) -> None:
+    """Add the result row; one that says `queued` is completed instead (A9)."""
+    delegation = note.delegation
+    await connection.execute(
+        _RESULT,
+        note.id,
+        delegation.source,
+        delegation.target,
+        note.status,
+        note.summary,
+        note.response_body,
+        note.error,
+        delegation.id,
+        note.at,
+    )
+
+
+async def write_inbox_row(connection: Connection, note: Note) -> None:
+    """Add the row that the caller's poller sees (A10)."""
+    delegation = note.delegation
+    await connection.execute(
+        _INBOX,
+        note.id,
+        delegation.source,
+        note.status,
+        note.summary,
+        dump_json({"delegation_id": delegation.id}),
+        note.response_body,
+        note.error,
+        delegation.id,
+        note.at,
+    )

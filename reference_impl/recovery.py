@@ -1,0 +1,79 @@
+"""Finding delegations that nobody executes, and seeing to them (decisions §5).
+
+Before the broker listens, everything that its predecessor left open is such a delegation: `pending` was never
+sent, so it is executed; `dispatched` may have been, so it fails as unknown. Later ones are rare: a row that a
+refused request (503) or a late packet brought about after all. A patrol finds those, at once after a doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from reference_impl.executor import Executor
+from reference_impl.outcome import Outcomes, failed
+from reference_impl.records import Delegation
+from reference_impl.store import Record, Store
+
+_LOST = "delivery_unknown: broker restarted while the request was in flight"
+_OPEN = """
+SELECT delegation_id, workspace_id, target_id, status, request_body ->> 'task' AS task, created_at
+FROM activity_logs
+WHERE activity_type = 'delegation' AND method = 'delegate' AND status IN ('pending', 'dispatched')
+  AND delegation_id IS NOT NULL
+ORDER BY created_at, seq
+"""
+_log = logging.getLogger(__name__)
+
+
+class Recovery:
+    """Brings abandoned delegations to an end."""
+
+    def __init__(self, *, store: Store, executor: Executor, outcomes: Outcomes, patrol_interval_s: float) -> None:
+        self._store = store
+        self._executor = executor
+        self._outcomes = outcomes
+        self._patrol_interval_s = patrol_interval_s
+        self._doubt = asyncio.Event()
+
+    async def recover(self) -> None:
+        """See to every open delegation that this process does not execute."""
+        rows = await self._store.persist(lambda connection: connection.fetch(_OPEN))
+        for row in rows:
+            delegation = _delegation(row)
+            # Asked anew for each: it may have been finished while the rows before it were seen to. Should one
+            # have ended since the query, its status no longer allows what is begun here.
+            if self._executor.has(delegation.id):
+                continue
+            _log.warning("delegation %s was left %s: recovering it", delegation.id, row["status"])
+            if row["status"] == "pending":
+                self._executor.start(delegation)
+            else:
+                await self._outcomes.finish(delegation, failed(_LOST))
+
+    def doubt(self) -> None:
+        """Ask for a patrol: a delegation may have been stored that nobody executes."""
+        self._doubt.set()
+
+    async def patrol(self) -> None:
+        """Recover now and then, for as long as the broker runs."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._patrol_interval_s):
+                    await self._doubt.wait()
+            self._doubt.clear()
+            try:
+                await self.recover()
+            except Exception:
+                _log.exception("recovery failed; it is tried again in %.0f s", self._patrol_interval_s)
+
+
+def _delegation(row: Record) -> Delegation:
+    return Delegation(
+        id=row["delegation_id"],
+        source=str(row["workspace_id"]),
+        target=str(row["target_id"]),
+        task=row["task"] or "",
+        accepted_at=row["created_at"],
+    )

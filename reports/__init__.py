@@ -1,0 +1,1 @@
+"""Renderers: what was found, for people, for machines and for CI. They know histories and violations, no worlds."""

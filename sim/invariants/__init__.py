@@ -1,0 +1,1 @@
+"""What must hold of every run: pure functions from a history to violations, and the verdict that they make."""

@@ -1,0 +1,321 @@
+"""The shared view: everything that a history knows about each piece of work, joined once.
+
+The join goes by ids that the broker gave (answers, rows, message metadata). An answer may be lost while the work was
+accepted; then the row is matched to the call by who, whom, key or task, and a row that fits no call stands for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from sim.history import (
+    Broadcast,
+    Contact,
+    Fail,
+    FaultBegan,
+    FaultEnded,
+    Final,
+    History,
+    Info,
+    Invoke,
+    ModeRead,
+    NodeChanged,
+    Ok,
+    Row,
+    message_id_of,
+)
+from sim.invariants import faults
+from sim.invariants.calls import Call
+from sim.invariants.messages import TERMINAL_EVENTS, Delegation, Event, Message, delegation_id_in, message_id_in
+from sim.invariants.requests import Request
+
+Part: TypeAlias = Literal["rows", "inbox", "listing", "mode_reads"]
+"""A part of a history that a run may be unable to observe; what clients and agents saw is always there."""
+
+
+@dataclass(slots=True)
+class View:
+    """A history, joined. Positions (`index`) are those of `history.entries`."""
+
+    history: History
+    final: Final | None = None
+    final_index: int | None = None
+    calls: dict[str, Call] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+    mode_reads: list[tuple[int, ModeRead]] = field(default_factory=list)
+    broadcasts: list[Event] = field(default_factory=list)
+    recorded: list[Event] = field(default_factory=list)
+    disturbances: list[faults.Disturbance] = field(default_factory=list)
+    fault_names: set[str] = field(default_factory=set)
+    broker_runs: bool = True
+    delegations: dict[str, Delegation] = field(default_factory=dict)
+    sends: dict[str, Message] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> Mapping[str, Sequence[Row]]:
+        """The final tables; empty when they were not observed."""
+        return (self.final.rows if self.final else None) or {}
+
+    @property
+    def observed(self) -> frozenset[Part]:
+        """The parts that this history has."""
+        final = self.final
+        there: dict[Part, bool] = {
+            "rows": final is not None and final.rows is not None,
+            "inbox": final is not None and final.inbox is not None,
+            "listing": final is not None and final.listing is not None,
+            "mode_reads": self.history.watches_database or bool(self.mode_reads),
+        }
+        return frozenset(part for part, is_there in there.items() if is_there)
+
+    @property
+    def operations(self) -> frozenset[str]:
+        """The names of all operations."""
+        return frozenset(self.calls)
+
+    def messages(self) -> Iterator[Message]:
+        """Delegations, then sends."""
+        yield from self.delegations.values()
+        yield from self.sends.values()
+
+    def is_polled(self, name: str | None) -> bool:
+        """Whether the run made `name` a workspace that polls."""
+        member = self.history.members.get(name) if name is not None else None
+        return member is not None and member.delivery == "poll"
+
+    def seconds(self, when: datetime | None) -> float | None:
+        """A row's time on the run's clock; None when the clocks are not joined."""
+        epoch = self.history.epoch
+        return None if when is None or epoch is None else (when - epoch).total_seconds()
+
+    def evidence(self, message: Message, *more: int | None, final: bool = False) -> tuple[int, ...]:
+        """The entries about a message, then `more`, then the final state if it is part of the argument."""
+        found = {index for call in message.calls for index in call.entries}
+        found.update(index for request in message.requests for index in request.entries)
+        found.update(index for index in more if index is not None)
+        if final and self.final_index is not None:
+            found.add(self.final_index)
+        return tuple(sorted(found))
+
+
+def view_of(history: History) -> View:
+    """Join a history; one pass over the entries and one over the final rows."""
+    view = View(history, names={member.workspace_id: name for name, member in history.members.items()})
+    _read_entries(view)
+    _join_answers(view)
+    _join_rows(view)
+    _join_lost_answers(view)
+    _join_requests(view)
+    _join_broadcasts(view)
+    _join_reports(view)
+    _conclude(view)
+    return view
+
+
+def _read_entries(view: View) -> None:
+    requests: dict[tuple[str, int], Request] = {}
+    open_faults: dict[str, faults.Disturbance] = {}
+    open_nodes: dict[str, faults.Disturbance] = {}
+    struck: list[faults.Disturbance] = []
+    stopped: set[str] = set()
+    for index, entry in enumerate(view.history.entries):
+        if isinstance(entry, Contact):
+            request = requests.get((entry.agent, entry.contact))
+            if request is None:
+                request = Request(entry.agent, entry.contact, entry.at_s, entry.at_s)
+                requests[entry.agent, entry.contact] = request
+            request.see(index, entry)
+        elif isinstance(entry, Invoke):
+            view.calls[entry.op] = Call(index, entry)
+        elif isinstance(entry, (Ok, Info, Fail)):
+            if (call := view.calls.get(entry.op)) is not None:
+                call.end_index, call.end = index, entry
+        elif isinstance(entry, ModeRead):
+            view.mode_reads.append((index, entry))
+        elif isinstance(entry, Broadcast):
+            payload = entry.payload if isinstance(entry.payload, dict) else {}
+            view.broadcasts.append(Event(entry.event, payload, entry.at_s, index))
+        elif isinstance(entry, FaultBegan):
+            open_faults[entry.fault] = faults.of_fault(entry)
+            struck.append(open_faults[entry.fault])
+            view.fault_names.add(entry.fault)
+        elif isinstance(entry, FaultEnded):
+            if (disturbance := open_faults.pop(entry.fault, None)) is not None:
+                disturbance.ended_s = entry.at_s
+        elif isinstance(entry, NodeChanged):
+            if entry.change in ("killed", "paused"):
+                stopped.add(entry.node)
+                if entry.node not in open_nodes:
+                    open_nodes[entry.node] = faults.of_node(entry)
+                    view.disturbances.append(open_nodes[entry.node])
+            elif (disturbance := open_nodes.pop(entry.node, None)) is not None:
+                disturbance.ended_s = entry.at_s
+        else:
+            view.final, view.final_index = entry, index
+    # A fault that stops a node is over when the node runs again, which only the node's own changes tell.
+    view.disturbances += (fault for fault in struck if fault.where not in stopped)
+    view.requests = list(requests.values())
+    view.broker_runs = "broker" not in open_nodes
+
+
+def _join_answers(view: View) -> None:
+    for call in view.calls.values():
+        if call.invoke.action == "delegate":
+            delegation_id = call.body.get("delegation_id")
+            if call.status in (200, 202) and delegation_id:
+                found = _delegation(view, str(delegation_id))
+                _claim(found, call)
+                found.accepted = True
+        elif call.invoke.action == "send":
+            message_id = message_id_of(call.op)
+            view.sends[message_id] = Message(message_id, call.invoke.workspace, call.invoke.arguments["target"], [call])
+
+
+def _join_rows(view: View) -> None:
+    rows = view.rows
+    inbound: list[Row] = []
+    for row in rows.get("activity_logs", ()):
+        method = row["method"]
+        if method not in ("delegate", "delegate_result"):
+            if row["activity_type"] == "a2a_receive":
+                inbound.append(row)
+            continue
+        delegation_id = delegation_id_in(row)
+        if delegation_id is None:
+            continue
+        found = _delegation(view, delegation_id)
+        if method == "delegate":
+            found.delegate_rows.append(row)
+            found.source = found.source or view.names.get(str(row["source_id"]))
+            found.target = found.target or view.names.get(str(row["target_id"]))
+            found.key = found.key or row.get("idempotency_key")
+            found.task = found.task or (row["request_body"] or {}).get("task")
+        elif row["activity_type"] == "a2a_receive":
+            found.inbox_rows.append(row)
+        else:
+            found.result_rows.append(row)
+    for row in rows.get("delegations", ()):
+        found = _delegation(view, str(row["delegation_id"]))
+        found.ledger = row
+        found.source = found.source or view.names.get(str(row["caller_id"]))
+        found.target = found.target or view.names.get(str(row["callee_id"]))
+    for row in rows.get("structure_events", ()):
+        payload = row["payload"] if isinstance(row["payload"], dict) else {}
+        event = Event(row["event_type"], payload, view.seconds(row["created_at"]), None)
+        view.recorded.append(event)
+        if (ended := _ended(view, event)) is not None:
+            ended.recorded_ends.append(event)
+    for row in inbound:
+        if (message := _message(view, message_id_in(row["request_body"]))) is not None:
+            message.inbound_rows.append(row)
+    for row in rows.get("a2a_queue", ()):
+        if (message := _message(view, message_id_in(row["body"]))) is not None:
+            message.queue_items.append(row)
+            message.was_queued = True
+
+
+def _join_lost_answers(view: View) -> None:
+    for call in view.calls.values():
+        if call.invoke.action != "delegate" or call.status in (200, 202) or call.had_no_effect:
+            continue
+        arguments = call.invoke.arguments
+        key, target = arguments.get("key"), arguments.get("target")
+        fitting = [
+            each
+            for each in view.delegations.values()
+            if each.source in (call.invoke.workspace, None)
+            and each.target in (target, None)
+            and (each.key == key if key else each.key is None and each.task in (arguments.get("task"), None))
+        ]
+        unclaimed = [each for each in fitting if not each.calls]
+        if unclaimed:
+            _claim(unclaimed[0], call)
+        elif key and fitting:
+            _claim(fitting[-1], call)
+
+
+def _join_requests(view: View) -> None:
+    for request in view.requests:
+        message_id = request.delegation_id or request.message_id
+        if message_id is None:
+            meant = [each for each in view.messages() if each.target == request.agent]
+            if len(meant) == 1:
+                meant[0].requests.append(request)
+            continue
+        message = _message(view, message_id)
+        if message is None and request.delegation_id is not None:
+            message = _delegation(view, request.delegation_id)
+            message.target = request.agent
+        if message is not None:
+            message.requests.append(request)
+
+
+def _join_broadcasts(view: View) -> None:
+    for event in view.broadcasts:
+        if (ended := _ended(view, event)) is not None:
+            ended.broadcast_ends.append(event)
+        elif event.name == "DELEGATION_STATUS" and event.payload.get("status") == "queued":
+            queued = view.delegations.get(str(event.payload.get("delegation_id")))
+            if queued is not None:
+                queued.was_queued = True
+
+
+def _join_reports(view: View) -> None:
+    by_op = {call.op: each for each in view.delegations.values() for call in each.calls}
+    for call in view.calls.values():
+        if call.invoke.action != "report" or call.had_no_effect:
+            continue
+        if (found := by_op.get(call.invoke.arguments["delegation"])) is not None:
+            found.reports.append(call)
+
+
+def _conclude(view: View) -> None:
+    last_of_key: dict[tuple[str | None, str], Delegation] = {}
+    for each in view.delegations.values():
+        if each.key:
+            earlier = last_of_key.get((each.source, each.key))
+            if earlier is not None:
+                (earlier if earlier.first_index <= each.first_index else each).key_reused = True
+            last_of_key[each.source, each.key] = each
+        if each.delegate_rows:
+            each.status = each.delegate_rows[-1]["status"]
+        elif each.ledger is not None:
+            each.status = each.ledger["status"]
+        elif each.terminal_results:
+            each.status = each.terminal_results[-1]["status"]
+        elif each.broadcast_ends:
+            each.status = TERMINAL_EVENTS[each.broadcast_ends[-1].name]
+    if view.final is not None and view.final.rows is None and view.final.listing is not None:
+        for entries in view.final.listing.values():
+            for entry in entries:
+                if (found := view.delegations.get(str(entry.get("delegation_id")))) is not None:
+                    found.status = entry["status"]
+
+
+def _delegation(view: View, delegation_id: str) -> Delegation:
+    found = view.delegations.get(delegation_id)
+    if found is None:
+        found = view.delegations[delegation_id] = Delegation(delegation_id, None, None)
+    return found
+
+
+def _message(view: View, message_id: str) -> Message | None:
+    return view.sends.get(message_id) or view.delegations.get(message_id)
+
+
+def _claim(delegation: Delegation, call: Call) -> None:
+    delegation.calls.append(call)
+    delegation.source = delegation.source or call.invoke.workspace
+    delegation.target = delegation.target or call.invoke.arguments.get("target")
+    delegation.key = delegation.key or call.invoke.arguments.get("key")
+    delegation.task = delegation.task or call.invoke.arguments.get("task")
+
+
+def _ended(view: View, event: Event) -> Delegation | None:
+    if event.name not in TERMINAL_EVENTS:
+        return None
+    return view.delegations.get(str(event.payload.get("delegation_id")))

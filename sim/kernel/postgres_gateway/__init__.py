@@ -1,0 +1,19 @@
+"""Joins unmodified Postgres clients on any asyncio loop to a real Postgres while virtual time stands still.
+
+A worker process has one ``Backends`` and one ``Database``, a world one ``Gateway``:
+
+    gateway     the world: accepts sessions, cancels, ends            session    one client connection
+    backends    real server processes, leased and cleaned             database   emptying between worlds
+    lock_waits  parking statements that wait for a lock               shortcuts  answers without the server
+    sql_policy  what a statement's text tells; what is refused        normalise  what differs in every run
+    tap         statements and their results, for observers           wire, control  protocol, the harness's own session
+"""
+
+from .backends import Backends
+from .control import ControlSession, SqlError
+from .database import Database
+from .gateway import Gateway
+from .tap import Statement
+from .wire import GatewayError
+
+__all__ = ["Backends", "ControlSession", "Database", "Gateway", "GatewayError", "SqlError", "Statement"]

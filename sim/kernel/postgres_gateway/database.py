@@ -1,0 +1,68 @@
+"""The database of one worker process, emptied between worlds.
+
+DELETE and setval cost 0.1 to 0.2 ms, a tenth of TRUNCATE. Dead rows stay, though, and show in the order of rows
+that no ORDER BY asks for; ``physically_clean`` also removes those, for a run that has to be the same in every
+process. Triggers and foreign keys are off while rows are deleted, so the order of tables does not matter and no
+trigger writes anything.
+"""
+
+from __future__ import annotations
+
+from .backends import pin
+from .control import ControlSession, Row
+
+VACUUM_EVERY = 100
+"""Worlds after which dead rows are removed anyway: a reset slows down by a half in 1000 worlds."""
+
+_TABLES = """
+    SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' ORDER BY n.nspname, c.relname"""
+_SEQUENCES = """
+    SELECT format('setval(%L, %s, false)', s.seqrelid::regclass::text, s.seqstart)
+    FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relpersistence <> 't' ORDER BY n.nspname, c.relname"""
+
+
+class Database:
+    """One database, through a session of the harness's own."""
+
+    def __init__(self, socket_path: str, name: str, *, core: int | None = None) -> None:
+        """``core``: pin the session's backend there, next to the worker."""
+        self._session = ControlSession(socket_path, name)
+        pin(self._session.backend_pid, core)
+        self._resets = 0
+        self.schema_changed()
+
+    def schema_changed(self) -> None:
+        """Look at the tables again. Call it when a world may have changed them."""
+        self.tables = [table for (table,) in self._session.query(_TABLES) if table]
+        setvals = [call for (call,) in self._session.query(_SEQUENCES) if call]
+        deletes = "".join(f"DELETE FROM {table}; " for table in self.tables)
+        self._empty = (
+            f"SET LOCAL session_replication_role = replica; {deletes}SET LOCAL session_replication_role = origin; "
+            + (f"SELECT {', '.join(setvals)}; " if setvals else "")
+        )
+        tables = ", ".join(self.tables)
+        self._vacuum = f"VACUUM (FREEZE, INDEX_CLEANUP ON, SKIP_DATABASE_STATS) {tables}" if tables else "SELECT"
+
+    def reset(self, seed_sql: str = "") -> None:
+        """Delete all rows, restart all sequences, then run ``seed_sql``; one transaction.
+
+        Raises GatewayError if a session still holds a lock."""
+        self._resets += 1
+        if self._resets % VACUUM_EVERY == 0:
+            self.physically_clean(seed_sql)
+        else:
+            self._session.query(self._empty + seed_sql)
+
+    def physically_clean(self, seed_sql: str = "") -> None:
+        """As ``reset``, and nothing is left of earlier rows, however a query looks at the tables."""
+        self._session.query(self._empty, self._vacuum, seed_sql or "SELECT")
+
+    def query(self, sql: str) -> list[Row]:
+        """Rows as text, outside of virtual time."""
+        return self._session.query(sql)
+
+    def close(self) -> None:
+        self._session.close()

@@ -1,0 +1,1 @@
+"""Real components that worlds need: where they are found, how they are started and ended."""

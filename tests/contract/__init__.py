@@ -1,0 +1,1 @@
+"""The broker's contract, played on a real Postgres over real sockets."""

@@ -1,0 +1,166 @@
+"""The database fails at every single message of a delegation, in every way; nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from tests.contract.world import ANN, BOB, World, after, says, world
+
+Database = tuple[str, str]
+QUICK = {"database_timeout_s": 0.25, "recovery_interval_s": 0.4}
+
+
+async def check_terminal_once(it: World, d: str) -> str:
+    """Everything that a finished delegation has, it has exactly once, and all of it agrees."""
+    status = await it.settled(d)
+    assert await it.kinds(d) == [
+        ("delegation", "delegate", status),
+        ("delegation", "delegate_result", status),
+        ("a2a_receive", "delegate_result", "ok" if status == "completed" else "error"),
+    ]
+    assert await it.rows.fetchval("SELECT status FROM delegations WHERE delegation_id = $1", d) == status
+    events = [name for name, _ in await it.events(d)]
+    terminal = "DELEGATION_COMPLETE" if status == "completed" else "DELEGATION_FAILED"
+    assert events.count(terminal) == 1
+    assert len(set(events)) == len(events)
+    return status
+
+
+async def messages_of_one_delegation(it: World) -> int:
+    it.wire.messages = 0
+    _, body = await it.delegate()
+    await it.settled(body["delegation_id"])
+    await asyncio.sleep(0.05)
+    return it.wire.messages
+
+
+def test_a_happy_delegation_takes_few_round_trips(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            fresh = await messages_of_one_delegation(it)
+            warm = await messages_of_one_delegation(it)
+            assert fresh <= 30
+            assert warm <= 18
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("fault", ["lose", "ack", "hush"])
+def test_a_fault_at_any_message(database: Database, fault: str, key: str | None) -> None:
+    async def play_at(at: int, settings: dict[str, Any]) -> bool:
+        async with world(database, **settings) as it:
+            it.wire.arm(at, fault)
+            asking = asyncio.create_task(it.delegate(**({"idempotency_key": key} if key else {})))
+            if fault == "hush":
+                await asyncio.sleep(0.6)
+                it.wire.heal()
+            status, body = await asking
+            if status == 503:
+                assert key is not None
+                await asyncio.sleep(0.6)
+                ids = [row[0] for row in await it.rows.fetch("SELECT DISTINCT delegation_id FROM activity_logs "
+                                                             "WHERE delegation_id IS NOT NULL")]  # fmt: skip
+                assert len(ids) <= 1
+            else:
+                assert status == 202
+                ids = [body["delegation_id"]]
+            for d in ids:
+                ended = await check_terminal_once(it, d)
+                assert len(it.bob.requests) <= 1
+                assert it.bob.requests or ended == "failed"
+            contacts = await it.rows.fetchval("SELECT count(*) FROM activity_logs WHERE workspace_id = $1", BOB)
+            assert contacts >= len(it.bob.requests)
+            return it.wire.struck
+
+    async def play() -> None:
+        at, struck = 1, True
+        while struck:
+            try:
+                struck = await play_at(at, QUICK)
+            except AssertionError as error:
+                raise AssertionError(f"message {at}: {error}") from error
+            at += 1
+        assert at > 15
+
+    asyncio.run(play())
+
+
+def test_a_long_silence_ends_nothing_and_hangs_nothing(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, after(0.3, says("patient")), **QUICK) as it:
+            _, body = await it.delegate()
+            await it.settled(body["delegation_id"], "dispatched")
+            it.wire.silence()
+            began = time.monotonic()
+            assert (await it.delegate())[1]["warning"].startswith("delegation dispatched")
+            assert (await it.delegate(idempotency_key="k"))[0] == 503
+            assert (await it.get(f"/workspaces/{ANN}/delegations"))[0] == 503
+            assert time.monotonic() - began < 1.5
+            await asyncio.sleep(1.0)
+            assert len(it.bob.requests) == 1
+            it.wire.heal()
+            assert await check_terminal_once(it, body["delegation_id"]) == "completed"
+
+    asyncio.run(play())
+
+
+def test_stopping_does_not_wait_for_a_silent_database(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, after(30, says("never"))) as it:
+            _, body = await it.delegate()
+            await it.settled(body["delegation_id"], "dispatched")
+            it.wire.silence()
+            began = time.monotonic()
+            await it.broker.stop()
+            assert time.monotonic() - began < 0.3 + 1.0 + 0.5
+            it.wire.heal()
+            await it.restart()
+            assert await check_terminal_once(it, body["delegation_id"]) == "failed"
+            assert (await it.events(body["delegation_id"]))[-1][1]["error"] == (
+                "delivery_unknown: broker restarted while the request was in flight"
+            )
+
+    asyncio.run(play())
+
+
+def test_what_was_never_sent_is_executed_after_a_restart(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            it.bob.stop()
+            _, body = await it.delegate()
+            d = body["delegation_id"]
+            await it.settled(d)
+            for statement in (
+                "DELETE FROM activity_logs WHERE NOT (activity_type = 'delegation' AND method = 'delegate')",
+                "UPDATE activity_logs SET status = 'pending', error_detail = NULL",
+                "UPDATE delegations SET status = 'queued', error_detail = NULL",
+                "DELETE FROM structure_events WHERE event_type <> 'DELEGATION_SENT'",
+            ):
+                await it.rows.execute(statement)
+            await it.bob.start()
+            await it.restart()
+            assert await check_terminal_once(it, d) == "completed"
+            assert len(it.bob.requests) == 1
+
+    asyncio.run(play())
+
+
+def test_a_broker_waits_for_its_database_at_start(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            await it.broker.stop()
+            it.wire.refusing = True
+            starting = asyncio.create_task(it.restart())
+            await asyncio.sleep(0.3)
+            assert not starting.done()
+            it.wire.heal()
+            await starting
+            _, body = await it.delegate()
+            assert await it.settled(body["delegation_id"]) == "completed"
+
+    asyncio.run(play())

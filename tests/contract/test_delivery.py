@@ -1,0 +1,176 @@
+"""What an agent's connection can do to a delegation: retried, failed or answered, never delivered twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from tests.contract.world import (
+    BOB,
+    Writer,
+    a2a_text,
+    after,
+    answers,
+    closes,
+    http_reply,
+    reset,
+    resets,
+    says,
+    world,
+)
+
+Database = tuple[str, str]
+RESTARTING = answers(b'{"error":"restarting","restarting":true}', status="503 Busy")
+
+
+def cut(body: bytes, *, keep: int, how: str):  # type: ignore[no-untyped-def]
+    """A 2xx of which only `keep` bytes of the body arrive."""
+
+    async def behave(writer: Writer) -> None:
+        writer.write(http_reply(body[:keep], length=len(body)))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        if how == "reset":
+            reset(writer)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("behaviours", "deliveries", "status", "detail"),
+    [
+        ([RESTARTING, says("second")], 2, "completed", None),
+        ([RESTARTING, RESTARTING, says("third")], 2, "failed", "restarting"),
+        ([resets, says("no")], 1, "failed", "delivery_unknown: connection lost before a reply"),
+        ([closes, says("no")], 1, "failed", "delivery_unknown: connection lost before a reply"),
+        ([answers(b"", status="502 Bad Gateway"), says("no")], 1, "failed", "Bad Gateway"),
+        ([answers(b"{}", status="503 X"), says("no")], 1, "failed", "Service Unavailable"),
+        ([cut(a2a_text("lost"), keep=0, how="reset"), says("no")], 1, "failed", "failed to read agent response"),
+        ([RESTARTING, cut(a2a_text("x"), keep=9, how="reset")], 2, "completed", None),
+    ],
+)
+def test_one_retry_and_only_of_what_was_not_delivered(
+    database: Database, behaviours: list[object], deliveries: int, status: str, detail: str | None
+) -> None:
+    async def play() -> None:
+        async with world(database, *behaviours) as it:  # type: ignore[arg-type]
+            _, body = await it.delegate()
+            d = body["delegation_id"]
+            assert await it.settled(d) == status
+            await asyncio.sleep(0.3)
+            assert len(it.bob.requests) == deliveries
+            row = await it.one("SELECT * FROM activity_logs WHERE delegation_id = $1 AND method = 'delegate'", d)
+            assert row["error_detail"] == detail
+            assert await it.rows.fetchval("SELECT count(*) FROM activity_logs WHERE workspace_id = $1", BOB) == 1
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+@pytest.mark.parametrize("keep", [1, 40, 75, 90, 95, 100, -1])
+def test_a_cut_off_answer_is_an_answer(database: Database, keep: int, how: str) -> None:
+    body = a2a_text('a "long" and\nwinding answer')
+
+    async def play() -> None:
+        async with world(database, cut(body, keep=keep, how=how), says("no")) as it:
+            _, accepted = await it.delegate()
+            d = accepted["delegation_id"]
+            assert await it.settled(d) == "completed"
+            row = await it.one("SELECT * FROM activity_logs WHERE delegation_id = $1 "
+                               "AND activity_type = 'delegation' AND method = 'delegate_result'", d)  # fmt: skip
+            result = json.loads(row["response_body"])
+            assert result["truncated"] is True
+            assert result["text"]
+            text_at = body.index(b"a \\\\".replace(b"\\\\", b"\\"))
+            if keep == -1 or keep > text_at:
+                assert 'a "long" and\nwinding answer'.startswith(result["text"])
+            else:
+                assert result["text"] == body[:keep].decode()
+            assert len(it.bob.requests) == 1
+
+    asyncio.run(play())
+
+
+def test_a_target_that_comes_up_elsewhere_is_found_by_the_retry(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, says("moved"), retry_delay_s=0.5) as it:
+            it.bob.stop()
+            _, body = await it.delegate()
+            await asyncio.sleep(0.2)
+            assert await it.status(body["delegation_id"]) == "dispatched"
+            it.bob.port = 0
+            await it.bob.start()
+            await it.rows.execute("UPDATE workspaces SET url = $1 WHERE id = $2", it.bob.url, BOB)
+            assert await it.settled(body["delegation_id"]) == "completed"
+            assert len(it.bob.requests) == 1
+
+    asyncio.run(play())
+
+
+def test_a_dead_target_fails_after_the_retry(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            it.bob.stop()
+            _, body = await it.delegate()
+            d = body["delegation_id"]
+            assert await it.settled(d) == "failed"
+            assert (await it.events(d))[-1][1]["error"] == "failed to reach workspace agent"
+            assert [name for name, _ in await it.events(d)].count("DELEGATION_STATUS") == 1
+
+    asyncio.run(play())
+
+
+def test_an_unresolvable_name_is_retried_and_fails(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            await it.rows.execute("UPDATE workspaces SET url = 'http://bob.invalid/' WHERE id = $1", BOB)
+            _, body = await it.delegate()
+            assert await it.settled(body["delegation_id"]) == "failed"
+
+    asyncio.run(play())
+
+
+def test_the_budget_ends_an_execution(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, after(30, says("late")), execution_budget_s=0.3) as it:
+            _, body = await it.delegate()
+            d = body["delegation_id"]
+            assert await it.settled(d) == "failed"
+            assert (await it.events(d))[-1][1]["error"] == "execution budget exhausted"
+
+    asyncio.run(play())
+
+
+def test_a_cut_off_answer_counts_even_when_the_budget_ends(database: Database) -> None:
+    async def stall(writer: Writer) -> None:
+        writer.write(http_reply(b"first words", length=1000))
+        await writer.drain()
+        await asyncio.sleep(30)
+
+    async def play() -> None:
+        async with world(database, stall, execution_budget_s=0.3) as it:
+            _, body = await it.delegate()
+            assert await it.settled(body["delegation_id"]) == "completed"
+
+    asyncio.run(play())
+
+
+def test_a_client_that_hangs_up_does_not_stop_anything(database: Database) -> None:
+    """Whenever it hangs up after sending: the delegation is carried out, once, or was never taken on."""
+
+    async def play() -> None:
+        async with world(database) as it:
+            for pause_ms in (0, 1, 2, 3, 5, 8):
+                asking = asyncio.create_task(it.delegate(idempotency_key=f"k{pause_ms}"))
+                await asyncio.sleep(pause_ms / 1000)
+                asking.cancel()
+                await asyncio.wait([asking])
+            await asyncio.sleep(0.5)
+            rows = await it.rows.fetch("SELECT delegation_id, status FROM activity_logs WHERE method = 'delegate'")
+            assert {row["status"] for row in rows} <= {"completed"}
+            seen = [request["params"]["message"]["messageId"] for request in it.bob.requests]
+            assert sorted(seen) == sorted(row["delegation_id"] for row in rows)
+
+    asyncio.run(play())

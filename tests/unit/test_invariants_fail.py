@@ -1,0 +1,553 @@
+"""Each invariant fails on the smallest spoiling of a correct run that breaks it, and on that none other does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sim.history import Broadcast, Contact, FaultBegan, Flags, Invoke, ModeRead, NodeChanged, Ok
+from sim.invariants import registry
+from sim.invariants.registry import ALL
+from sim.invariants.verdict import judge
+
+from .histories import Run, at, scenario, workspace_id
+
+ACCEPTED = (202, {"delegation_id": "id-d1", "status": "delegated"})
+
+
+@dataclass(frozen=True)
+class Case:
+    """`spoiled` breaks `invariant` alone; the sentence about `subject` contains `says`."""
+
+    invariant: str
+    spoiled: Callable[[], Run]
+    says: str
+    subject: str = "d1"
+
+
+def never_sent() -> Run:
+    run = Run().failed()
+    run.without(Contact)
+    return run
+
+
+def never_sent_after_the_client_hung_up() -> Run:
+    """H1: hanging up is no excuse."""
+    run = never_sent()
+    run.fault("f1", where="d1", at_s=0.011, until_s=0.012)
+    return run
+
+
+def sent_long_after_the_budget() -> Run:
+    run = Run().completed()
+    run.without(Contact)
+    run.without(ModeRead)
+    run.contact("id-d1", at_s=1900.0)
+    return run
+
+
+def still_dispatched() -> Run:
+    run = Run()
+    run.asked("d1", answer=ACCEPTED)
+    run.contact("id-d1", at_s=0.1)
+    run.stored("id-d1", task="work of d1", status="dispatched")
+    return run
+
+
+def accepted_and_forgotten() -> Run:
+    run = Run()
+    run.asked("d1", answer=ACCEPTED)
+    run.fault("f1", where="broker-database", at_s=0.0, until_s=9.0)
+    return run
+
+
+def queued_without_an_item() -> Run:
+    run = Run()
+    run.asked("d1", answer=ACCEPTED)
+    run.stored("id-d1", task="work of d1", status="queued")
+    run.fault("f1", where="broker-agent:bob", at_s=0.0, until_s=9.0)
+    return run
+
+
+def queue_item_claimed_for_ever() -> Run:
+    """D3."""
+    run = queued_without_an_item()
+    run.queue.append({"body": {"params": {"message": {"messageId": "id-d1"}}}, "status": "dispatched"})
+    return run
+
+
+def pushed_without_a_reading() -> Run:
+    run = Run().completed()
+    run.without(ModeRead)
+    return run
+
+
+def pushed_on_a_reading_older_than_the_message() -> Run:
+    run = Run().completed(at_s=5.0)
+    run.without(ModeRead)
+    run.entries.append(ModeRead(4.0, workspace_id("bob"), "push"))
+    return run
+
+
+def fallback_announced_too_late() -> Run:
+    run = pushed_without_a_reading()
+    payload = {"delegation_id": "id-d1", "target_id": workspace_id("bob"), "reason": "deadlock detected"}
+    run.events.append({"event_type": "DELIVERY_MODE_FALLBACK", "payload": payload, "created_at": at(0.2)})
+    return run
+
+
+def fallback_without_a_reason() -> Run:
+    run = pushed_without_a_reading()
+    payload = {"delegation_id": None, "target_id": workspace_id("bob")}
+    run.events.append({"event_type": "DELIVERY_MODE_FALLBACK", "payload": payload, "created_at": at(0.05)})
+    return run
+
+
+def pushed_to_a_poller() -> Run:
+    """H2."""
+    run = Run().left_to_poll()
+    run.contact("id-d1", agent="cid", at_s=0.1, mode=None)
+    return run
+
+
+def poll_row_lost() -> Run:
+    """H41."""
+    run = Run().left_to_poll()
+    run.activity.remove(run.row("inbound"))
+    return run
+
+
+def poll_row_doubled() -> Run:
+    run = Run().left_to_poll()
+    run.inbound("id-d1", target="cid")
+    return run
+
+
+def push_row_lost() -> Run:
+    run = Run().sent()
+    run.activity.remove(run.row("inbound"))
+    return run
+
+
+def push_row_doubled() -> Run:
+    """H87."""
+    run = Run().completed()
+    run.inbound("id-d1")
+    return run
+
+
+def sent_three_times() -> Run:
+    run = Run().completed()
+    run.without(Contact)
+    for at_s in (0.1, 8.2, 16.3):
+        run.contact("id-d1", at_s=at_s, status=503 if at_s < 16 else 200, restarting=at_s < 16)
+    return run
+
+
+def retried_at_once() -> Run:
+    run = Run().completed()
+    run.without(Contact)
+    run.contact("id-d1", at_s=0.1, delivered=False)
+    run.contact("id-d1", at_s=3.1)
+    return run
+
+
+def retried_after_busy() -> Run:
+    """H11."""
+    run = Run().completed()
+    run.without(Contact)
+    run.contact("id-d1", at_s=0.1, status=503)
+    run.contact("id-d1", at_s=8.2)
+    return run
+
+
+def retried_after_a_partial_reply() -> Run:
+    """H10."""
+    run = Run().completed()
+    run.contact("id-d1", at_s=8.2)
+    return run
+
+
+def failed_after_a_reply() -> Run:
+    run = Run().failed()
+    run.without(Contact)
+    run.contact("id-d1", at_s=0.1)
+    return run
+
+
+def failed_after_a_reply_while_the_database_was_down() -> Run:
+    """A database that comes back does not excuse it."""
+    run = failed_after_a_reply()
+    run.fault("f1", where="broker-database", at_s=0.05, until_s=3.0)
+    return run
+
+
+def failed_after_a_reply_long_after_the_broker_was_killed() -> Run:
+    """A kill excuses what it struck, not what came after the restart; its fault is never healed by name."""
+    run = Run().completed("d0").failed("d1", at_s=20.0)
+    run.entries = [entry for entry in run.entries if not (isinstance(entry, Contact) and entry.contact == 2)]
+    run.contact("id-d1", at_s=20.1)
+    run.entries += [
+        FaultBegan(3.0, "f1", "the broker loses power", "broker"),
+        NodeChanged(3.0, "broker", "killed"),
+        NodeChanged(5.0, "broker", "started"),
+    ]
+    return run
+
+
+def retried_after_silence() -> Run:
+    """D24."""
+    run = Run().completed()
+    run.without(Contact)
+    run.contact("id-d1", at_s=0.1, status=None, text=None)
+    run.contact("id-d1", at_s=8.2)
+    return run
+
+
+def send_repeated_after_an_empty_2xx() -> Run:
+    """D4, on a message of the proxy."""
+    run = Run().sent()
+    run.without(Contact)
+    run.contact("s1-message", at_s=0.1, body_bytes=0)
+    run.contact("s1-message", at_s=8.2)
+    return run
+
+
+def completed_by_an_empty_reply() -> Run:
+    """H83."""
+    run = Run().completed()
+    run.without(Contact)
+    run.contact("id-d1", at_s=0.1, body_bytes=0, text=None)
+    return run
+
+
+def completed_by_the_envelope() -> Run:
+    """D9: the answer to a poll target is taken for its reply."""
+    run = Run().completed(target="cid")
+    run.without(Contact)
+    return run
+
+
+def result_row_missing() -> Run:
+    """H72."""
+    run = Run().failed()
+    run.activity.remove(run.row("result"))
+    return run
+
+
+def result_row_doubled() -> Run:
+    """D15."""
+    run = Run().completed()
+    run.activity.append(dict(run.row("result")))
+    return run
+
+
+def event_not_recorded() -> Run:
+    """D29."""
+    run = Run().completed()
+    run.events.clear()
+    return run
+
+
+def broadcast_twice() -> Run:
+    run = Run().completed()
+    run.entries.append(next(entry for entry in run.entries if isinstance(entry, Broadcast)))
+    return run
+
+
+def inbox_row_missing() -> Run:
+    """H70."""
+    run = Run().completed()
+    run.activity.remove(run.row("inbox"))
+    run.inbox.clear()
+    return run
+
+
+def inbox_row_doubled() -> Run:
+    """H68."""
+    run = Run().completed()
+    run.activity.append(dict(run.row("inbox")))
+    run.inbox["ann"].append(dict(run.row("inbox")))
+    return run
+
+
+def inbox_row_while_queued() -> Run:
+    run = Run().left_to_poll()
+    row = dict(Run().completed().row("inbox"))
+    run.activity.append(row)
+    run.inbox["ann"] = [row]
+    return run
+
+
+def inbox_row_though_switched_off() -> Run:
+    return Run(flags=Flags(inbox_push=False)).completed()
+
+
+def failure_told_as_ok() -> Run:
+    run = Run().failed()
+    run.row("inbox")["status"] = "ok"
+    return run
+
+
+def failure_told_without_why() -> Run:
+    run = Run().failed()
+    run.row("inbox")["error_detail"] = None
+    return run
+
+
+def inbox_row_without_the_id() -> Run:
+    run = Run().completed()
+    run.row("inbox")["response_body"] = {"text": "done"}
+    return run
+
+
+def dropped_by_the_poller() -> Run:
+    """H47."""
+    run = Run().completed()
+    run.inbox.clear()
+    return run
+
+
+def given_twice_by_the_poller() -> Run:
+    run = Run().completed()
+    run.inbox["ann"].append(dict(run.inbox["ann"][0]))
+    return run
+
+
+def listed_completed_then_failed() -> Run:
+    """D16."""
+    run = Run().failed()
+    run.listed("l1", at_s=0.5, entries=[{"delegation_id": "id-d1", "status": "completed"}])
+    return run
+
+
+def report_accepted_and_overruled() -> Run:
+    run = Run().completed()
+    run.entries.append(Invoke(0.9, "r1", "report", "bob", {"delegation": "d1", "status": "failed", "text": "no"}))
+    run.entries.append(Ok(1.2, "r1", 200, {"status": "failed"}))
+    return run
+
+
+def terminal_then_open_again() -> Run:
+    run = Run().left_to_poll()
+    run.listed("l1", at_s=0.5, entries=[{"delegation_id": "id-d1", "status": "completed"}])
+    return run
+
+
+def preview_lost() -> Run:
+    """H6."""
+    run = Run().completed()
+    run.ledger[0]["result_preview"] = None
+    return run
+
+
+def preview_too_long() -> Run:
+    run = Run().completed()
+    run.ledger[0]["result_preview"] = "ä" * 2049
+    return run
+
+
+def delegate_row_without_why() -> Run:
+    run = Run().failed()
+    run.row("delegate")["error_detail"] = ""
+    return run
+
+
+def ledger_left_behind() -> Run:
+    """H66."""
+    run = Run().completed()
+    run.ledger[0]["status"] = "dispatched"
+    return run
+
+
+def ledger_row_missing() -> Run:
+    """H75."""
+    run = Run().completed()
+    run.ledger.clear()
+    return run
+
+
+def ledger_written_though_switched_off() -> Run:
+    return Run(flags=Flags(ledger=False)).completed()
+
+
+def ledger_went_back() -> Run:
+    run = Run().left_to_poll()
+    run.listed("l1", at_s=0.5, entries=[{"delegation_id": "id-d1", "status": "dispatched", "_ledger": True}])
+    return run
+
+
+def not_listed() -> Run:
+    """H9."""
+    run = Run().completed()
+    run.listing.clear()
+    return run
+
+
+def listed_in_another_state() -> Run:
+    run = Run().completed()
+    run.listing["ann"][0]["status"] = "dispatched"
+    return run
+
+
+def key_accepted_twice() -> Run:
+    """H15, one after the other."""
+    return Run().completed("d1", key="k").completed("d2", key="k", at_s=3.0)
+
+
+def key_freed_before_the_failure() -> Run:
+    run = Run().failed("d1", key="k").completed("d2", key="k", at_s=3.0)
+    run.events[0]["created_at"] = at(30.0)
+    return run
+
+
+def hit_that_does_not_say_so() -> Run:
+    run = Run().completed("d1", key="k")
+    run.asked("d2", at_s=3.0, key="k", answer=(200, {"delegation_id": "id-d1", "status": "completed"}))
+    return run
+
+
+def hit_with_another_target() -> Run:
+    """D12."""
+    run = Run().completed("d1", key="k")
+    hit = {"delegation_id": "id-d1", "status": "completed", "target_id": workspace_id("bob"), "idempotent_hit": True}
+    run.asked("d2", at_s=3.0, key="k", target="dee", answer=(200, hit))
+    return run
+
+
+def key_accepted_twice_in_a_race() -> Run:
+    return Run().completed("d1", key="k").completed("d2", key="k", at_s=0.005)
+
+
+def failed_key_still_held() -> Run:
+    """H16."""
+    run = Run().failed("d1", key="k")
+    hit = {"delegation_id": "id-d1", "status": "failed", "idempotent_hit": True}
+    run.asked("d2", at_s=3.0, key="k", answer=(200, hit))
+    return run
+
+
+def key_held_by_what_was_said_to_have_failed() -> Run:
+    run = Run().failed("d1", key="k")
+    run.asked("d2", at_s=3.0, key="k", answer=(200, {"delegation_id": "id-d1", "idempotent_hit": True}))
+    return run
+
+
+def keys_of_two_sources_mixed() -> Run:
+    run = Run().completed("d1", key="k")
+    hit = {"delegation_id": "id-d1", "status": "completed", "idempotent_hit": True}
+    run.asked("d2", at_s=3.0, key="k", source="cid", answer=(200, hit))
+    return run
+
+
+def repetition_without_a_key() -> Run:
+    run = Run().completed()
+    answer = (200, {"delegation_id": "id-d9", "status": "completed", "idempotent_hit": True})
+    run.completed("d9", at_s=2.0)
+    run.entries = [
+        Ok(entry.at_s, "d9", *answer) if isinstance(entry, Ok) and entry.op == "d9" else entry for entry in run.entries
+    ]
+    return run
+
+
+CASES = (
+    Case("INV-01", never_sent, "d1 (ann to bob) was accepted and never reached bob"),
+    Case("INV-01", never_sent_after_the_client_hung_up, "though nothing but clients was disturbed"),
+    Case("INV-02", sent_long_after_the_budget, "still worked on 1900 s after it was asked for; its budget is 1800 s"),
+    Case("INV-03", still_dispatched, "d1 (ann to bob) is still dispatched after everything has healed"),
+    Case("INV-03", accepted_and_forgotten, "was accepted, and the broker knows nothing of it at the end"),
+    Case("INV-03", queued_without_an_item, "is queued, and no item of the queue will end it (items: none)"),
+    Case("INV-03", queue_item_claimed_for_ever, "no item of the queue will end it (items: dispatched)"),
+    Case("INV-10", pushed_without_a_reading, "d1 (ann to bob) was pushed to bob (its request 1) although"),
+    Case("INV-10", pushed_on_a_reading_older_than_the_message, "had not been read as push"),
+    Case("INV-10", fallback_announced_too_late, "no DELIVERY_MODE_FALLBACK was recorded before"),
+    Case(
+        "INV-11", fallback_without_a_reason, "The DELIVERY_MODE_FALLBACK event for bob does not say its reason", "bob"
+    ),
+    Case("INV-12", pushed_to_a_poller, "cid polls, but the broker sent it d1 (ann to cid) by HTTP (request 1)"),
+    Case("INV-13", poll_row_lost, "left 0 a2a_receive rows for cid where there must be exactly one"),
+    Case("INV-13", poll_row_doubled, "left 2 a2a_receive rows for cid where there must be exactly one"),
+    Case("INV-14", push_row_lost, "left 0 a2a_receive rows for bob where there must be exactly one", "s1"),
+    Case("INV-14", push_row_doubled, "left 2 a2a_receive rows for bob where there must be at most one"),
+    Case("INV-20", sent_three_times, "d1 (ann to bob) was sent to bob 3 times; 2 is the most"),
+    Case("INV-21", retried_at_once, "again 3.000 s after the first attempt; the delay is 8 s"),
+    Case("INV-22", retried_after_busy, "(request 3) although the agent had got it in request 2: it answered 503"),
+    Case("INV-23", retried_after_a_partial_reply, "it answered 200 with 120 bytes"),
+    Case(
+        "INV-23", failed_after_a_reply, "ended failed (the agent answered 500) although bob answered 200 with 120 bytes"
+    ),
+    Case("INV-23", failed_after_a_reply_while_the_database_was_down, "although bob answered 200"),
+    Case("INV-23", failed_after_a_reply_long_after_the_broker_was_killed, "although bob answered 200"),
+    Case("INV-24", retried_after_silence, "was given the whole message"),
+    Case("INV-24", send_repeated_after_an_empty_2xx, "s1 (ann to bob) was sent to bob again", "s1"),
+    Case("INV-25", completed_by_an_empty_reply, "is completed although bob answered 200 without a body"),
+    Case("INV-26", completed_by_the_envelope, "is completed ('done') although cid never replied to it"),
+    Case("INV-30", result_row_missing, "ended failed with 0 terminal result rows instead of 1"),
+    Case("INV-30", result_row_doubled, "ended completed with 2 terminal result rows instead of 1"),
+    Case("INV-30", event_not_recorded, "ended completed with 0 terminal events recorded instead of 1"),
+    Case("INV-30", broadcast_twice, "ended completed with 2 terminal events broadcast instead of 1"),
+    Case("INV-31", inbox_row_missing, "d1 (ann to bob) is completed: ann must have 1 inbox rows of it, there are 0"),
+    Case("INV-31", inbox_row_doubled, "ann must have 1 inbox rows of it, there are 2"),
+    Case("INV-31", inbox_row_while_queued, "is queued: ann must have 0 inbox rows of it, there are 1"),
+    Case("INV-31", inbox_row_though_switched_off, "inbox rows are switched off: ann must have 0"),
+    Case("INV-32", failure_told_as_ok, "which ended failed, says ok instead of error"),
+    Case("INV-32", failure_told_without_why, "which ended failed, does not say why"),
+    Case("INV-32", inbox_row_without_the_id, "does not name the delegation in its response_body"),
+    Case("INV-33", dropped_by_the_poller, "The poller of ann was given the result of d1 (ann to bob) 0 times"),
+    Case("INV-33", given_twice_by_the_poller, "2 times instead of 1"),
+    Case("INV-34", listed_completed_then_failed, "was completed according to the listing l1, then failed according to"),
+    Case("INV-34", report_accepted_and_overruled, "then failed according to the accepted report r1"),
+    Case("INV-34", terminal_then_open_again, "was completed according to the listing l1, then queued according to"),
+    Case("INV-36", preview_lost, "is completed in the ledger without a preview of its text 'done'"),
+    Case("INV-36", preview_too_long, "has a preview of more than 4096 bytes in the ledger"),
+    Case("INV-37", delegate_row_without_why, "is failed and its delegate row does not say why"),
+    Case("INV-38", ledger_left_behind, "is completed in its delegate row and is dispatched in the ledger"),
+    Case("INV-38", ledger_row_missing, "is completed in its delegate row and has no ledger row"),
+    Case("INV-39", ledger_written_though_switched_off, "The ledger is switched off and has 1 rows", "ledger"),
+    Case("INV-40", ledger_went_back, "The ledger row of d1 (ann to cid) went from dispatched to queued"),
+    Case("INV-42", not_listed, "is completed, but ann's listing does not list it"),
+    Case("INV-42", listed_in_another_state, "is completed, but ann's listing lists it as dispatched"),
+    Case("INV-50", key_accepted_twice, "d1 and d2 of ann have the key 'k' and became two delegations", "d1/d2"),
+    Case("INV-50", key_freed_before_the_failure, "though the first was not failed then", "d1/d2"),
+    Case("INV-50", hit_that_does_not_say_so, "d2 was answered 200 for its key without idempotent_hit", "d2"),
+    Case("INV-50", hit_with_another_target, "d2 delegates to dee and was answered 200 with a delegation to bob", "d2"),
+    Case("INV-51", key_accepted_twice_in_a_race, "d1 and d2 of ann have the key 'k' and became two", "d1/d2"),
+    Case("INV-52", failed_key_still_held, "which it says has failed, instead of a new one", "d2"),
+    Case("INV-52", key_held_by_what_was_said_to_have_failed, "which had failed before, instead of a new one", "d2"),
+    Case("INV-53", keys_of_two_sources_mixed, "do not share a source and a key", "d1/d2"),
+    Case("INV-53", repetition_without_a_key, "d9 has no key and was answered as a repetition", "d9"),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.invariant}-{case.spoiled.__name__}")
+def test_a_spoiled_run_breaks_one_invariant(case: Case) -> None:
+    history = case.spoiled().history()
+    judgement = judge(scenario(), history)
+
+    assert [violation.invariant for violation in judgement.violations] == [case.invariant]
+    violation = judgement.violations[0]
+    assert case.says in violation.sentence
+    assert violation.subject == case.subject
+    assert violation.entries and all(0 <= index < len(history.entries) for index in violation.entries)
+    assert judgement.verdict == "failed"
+
+
+def test_every_invariant_has_a_case_that_breaks_it() -> None:
+    assert {case.invariant for case in CASES} == {invariant.id for invariant in ALL}
+
+
+def test_invariants_are_in_order_and_each_is_one_sentence() -> None:
+    assert [invariant.id for invariant in ALL] == sorted({invariant.id for invariant in ALL})
+    for invariant in ALL:
+        assert invariant.statement.endswith(".") and ". " not in invariant.statement
+        assert invariant.source
+
+
+def test_the_readme_has_the_table() -> None:
+    readme = Path(registry.__file__).with_name("README.md").read_text(encoding="utf-8")
+    for each in ALL:
+        file = each.check.__module__.rsplit(".", 1)[1]
+        assert f"| {each.id} | {each.statement} | {each.source} | `{file}.py` |" in readme
