@@ -1,7 +1,7 @@
 """A scriptable A2A agent: a real aiohttp server that does to each contact what it was told, and says what it saw.
 
-Contact i (any HTTP request whose head arrived) meets behaviour i; the last one repeats. Restarts do not reset the count.
-What is observed is what the handler knows: a request is `delivered` only when its complete body was handed over.
+Contact i (any HTTP request whose head arrived) meets behaviour i; the last one repeats. Restarts keep the
+count. What is observed is what the handler knows: a request is `delivered` only when its whole body was handed over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from aiohttp import web
 
 from fakes.answers import Answer, Asked, answer_to, read_request
 from fakes.behaviours import Behaviour, Ending, ResetOnRequest
+from fakes.from_scenario import from_scenario
 from fakes.reset import reset
+from sim.scenario import behaviours as scenario
 
 Stage: TypeAlias = Literal["opened", "delivered", "aborted", "answered", "cut"]
 
@@ -49,15 +51,22 @@ class AgentSaw:
 
 
 class Agent:
-    """The agent `name`; `observe` is called for each stage of each contact, as it happens."""
+    """The agent `name`; `observe` is called for each stage of each contact, as it happens.
+
+    Behaviours may also be given in a scenario's terms.
+    """
 
     def __init__(
-        self, name: str, *, behaviours: Sequence[Behaviour], observe: Callable[[AgentSaw], None]
+        self,
+        name: str,
+        *,
+        behaviours: Sequence[Behaviour | scenario.Behaviour],
+        observe: Callable[[AgentSaw], None],
     ) -> None:
         if not behaviours:
             raise ValueError(f"agent {name}: no behaviours; give at least one, such as Reply()")
         self.name = name
-        self._behaviours = tuple(behaviours)
+        self._behaviours = tuple(told if isinstance(told, Behaviour) else from_scenario(told) for told in behaviours)
         self._observe = observe
         self._contacts = 0
         self._runner: web.AppRunner | None = None

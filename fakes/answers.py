@@ -1,6 +1,7 @@
 """What goes over the wire for each behaviour: A2A 0.3 bodies, and how much of them is sent when.
 
-Theory: every behaviour that answers at all is one `Answer`, so a cut differs from a whole reply only in numbers. Ids are derived from those of the request: the same run has the same bytes.
+Theory: every behaviour that answers at all is one `Answer`, so a cut differs from a whole reply only in numbers. Ids
+are derived from those of the request: the same run has the same bytes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, assert_never
 
 from fakes.behaviours import (
     Behaviour,
@@ -109,9 +110,7 @@ def answer_to(asked: Asked, behaviour: Behaviour, *, agent: str, contact: int) -
         case Truncate(portion, ending, text, status):
             whole = reply(text)
             cut_at_bytes = _size(portion, whole)
-            return Answer(
-                status=status, body=whole, chunked=True, cut_at_bytes=cut_at_bytes, ending=ending, text=text
-            )
+            return Answer(status=status, body=whole, chunked=True, cut_at_bytes=cut_at_bytes, ending=ending, text=text)
         case JsonRpcError(code, message, status):
             error = {"jsonrpc": "2.0", "id": asked.rpc_id, "error": {"code": code, "message": message}}
             return Answer(status=status, body=_json(error), rpc_error=True)
@@ -119,6 +118,7 @@ def answer_to(asked: Asked, behaviour: Behaviour, *, agent: str, contact: int) -
             return Answer(status=status, body=text.encode(), content_type="text/html")
         case Hang() | ResetOnRequest():
             return None
+    assert_never(behaviour)
 
 
 def _reply(asked: Asked, text: str, part_key: PartKey, shape: ReplyShape, *, seed: str) -> bytes:

@@ -1,7 +1,7 @@
 """What a fake agent does with one contact. Facts only; `agent.py` performs them.
 
-`ending` is how a connection is cut: `reset` sends a RST, `close` a FIN, both behind what was written. A `Portion` of a body
-is a number of bytes, half of it, or all of it.
+`ending` is how a connection is cut: `reset` sends a RST, `close` a FIN, both behind what was written. A `Portion` of a
+body is a number of bytes, half of it, or all of it.
 """
 
 from __future__ import annotations

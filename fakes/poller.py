@@ -28,6 +28,7 @@ class Poller:
         *,
         token: str | None = None,
         interval_s: float = 5.0,
+        start_window_s: int = START_WINDOW_S,
         on_row: Callable[[Row], None],
     ) -> None:
         self._session = session
@@ -35,6 +36,7 @@ class Poller:
         self._workspace_id = workspace_id
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._interval_s = interval_s
+        self._start_window_s = start_window_s
         self._on_row = on_row
         self._seen: set[object] = set()
         self.cursor: str | None = None
@@ -49,7 +51,7 @@ class Poller:
         """One poll; False if the inbox could not be read: connection lost, time-out, or another answer than 200."""
         params = {"type": "a2a_receive"}
         if self.cursor is None:
-            params["since_secs"] = str(START_WINDOW_S)
+            params["since_secs"] = str(self._start_window_s)
         else:
             params["since_id"] = self.cursor
         try:

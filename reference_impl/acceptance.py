@@ -23,7 +23,7 @@ from reference_impl.events import EventFactory, Watchers
 from reference_impl.executor import Executor
 from reference_impl.records import Delegation, Step, advance
 from reference_impl.recovery import Recovery
-from reference_impl.store import UNREACHABLE, Connection, Store
+from reference_impl.store import UNREACHABLE, Connection, Store, describe
 from reference_impl.text import preview
 
 _EVENT_TASK_BYTES = 100
@@ -123,9 +123,9 @@ class Acceptance:
         answer = await self._store_or_find(step)
         match answer:
             case Accepted(_, tracked):
-                self._executor.start(delegation)
                 if tracked:
                     self._watchers.broadcast(event)
+                self._executor.start(delegation)
             case KeyUnchecked():
                 self._executor.release(delegation.id)
                 self._recovery.doubt()
@@ -146,7 +146,7 @@ class Acceptance:
                 return SourceUnknown() if advanced is None else Accepted(delegation.id, tracked=True)
             _log.error("delegation %s: its key is taken, but by nobody", delegation.id)
         except (*UNREACHABLE, asyncpg.PostgresError) as error:
-            _log.error("delegation %s cannot be stored: %s", delegation.id, error or type(error).__name__)
+            _log.error("delegation %s cannot be stored: %s", delegation.id, describe(error))
         return KeyUnchecked() if key else Accepted(delegation.id, tracked=False)
 
     async def _insert(self, connection: Connection, step: Step) -> bool | None:

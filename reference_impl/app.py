@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Callable
 
@@ -36,11 +37,9 @@ class Broker:
         self._new_id = new_id or (lambda: str(uuid.uuid4()))
         self._background = Background()
         self._watchers = Watchers()
-        self._store: Store | None = None
-        self._agents: AgentClient | None = None
-        self._patrol: asyncio.Task[None] | None = None
+        # What has been opened, to be closed in reverse; empty before `start` and after `stop`.
+        self._opened = contextlib.AsyncExitStack()
         self._runner: web.AppRunner | None = None
-        self._site: web.TCPSite | None = None
 
     @property
     def port(self) -> int:
@@ -51,46 +50,48 @@ class Broker:
 
     async def start(self) -> None:
         """Connect, recover, then listen. While the database is away, keep trying."""
-        config = self._config
-        self._store = await Store.open(
+        config, opened = self._config, self._opened
+        store = await Store.open(
             config.database_url, timeout_s=config.database_timeout_s, pool_size=config.database_pool_size
         )
+        opened.push_async_callback(store.close)
         if config.migrate:
-            await self._store.migrate()
-        services, recovery = self._assemble(self._store)
+            await store.migrate()
+        resolver = TargetResolver(allow_loopback=config.allow_loopback)
+        agents = AgentClient(resolver=resolver, connect_timeout_s=config.connect_timeout_s)
+        opened.push_async_callback(agents.close)
+        # Once more at the very end, for what a last request began.
+        opened.push_async_callback(self._background.drain, 0)
+        services, recovery = self._assemble(store, resolver, agents)
+        runner = _runner(services)
+        await runner.setup()
+        opened.push_async_callback(self._wind_down, runner)
         await recovery.recover()
-        self._patrol = asyncio.create_task(recovery.patrol(), name="patrol")
-        await self._listen(services)
+        patrol = asyncio.create_task(recovery.patrol(), name="patrol")
+        opened.push_async_callback(_end, patrol)
+        # Listening comes last: nobody can ask before everything is in order.
+        await web.TCPSite(runner, config.host, config.port).start()
+        self._runner = runner
 
     async def stop(self) -> None:
         """Stop accepting, give running executions their grace, then close whatever happens.
 
-        What is cut off here is what recovery finds at the next start.
+        What is cut off here is what recovery finds at the next start. Stopping again does nothing.
         """
-        if self._site is not None:
-            await self._site.stop()
-        self._watchers.dismiss()
-        await self._background.drain(self._config.grace_s)
-        if self._patrol is not None:
-            self._patrol.cancel()
-            await asyncio.wait([self._patrol])
-        if self._runner is not None:
-            await self._runner.cleanup()
-        if self._agents is not None:
-            await self._agents.close()
-        if self._store is not None:
-            await self._store.close()
+        await self._opened.aclose()
 
-    def _assemble(self, store: Store) -> tuple[Services, Recovery]:
+    async def _wind_down(self, runner: web.AppRunner) -> None:
+        self._watchers.dismiss()
+        await asyncio.gather(runner.cleanup(), self._background.drain(self._config.grace_s))
+
+    def _assemble(self, store: Store, resolver: TargetResolver, agents: AgentClient) -> tuple[Services, Recovery]:
         config, clock, new_id = self._config, self._clock, self._new_id
         watchers, background = self._watchers, self._background
         event_factory = EventFactory(clock, new_id)
-        resolver = TargetResolver(allow_loopback=config.allow_loopback)
-        self._agents = AgentClient(resolver=resolver, connect_timeout_s=config.connect_timeout_s)
         outcomes = Outcomes(config=config, store=store, events=event_factory, watchers=watchers, new_id=new_id)
         proxy = Proxy(
             store=store,
-            agents=self._agents,
+            agents=agents,
             resolver=resolver,
             inbound=Inbound(
                 store=store,
@@ -146,13 +147,17 @@ class Broker:
         )
         return services, recovery
 
-    async def _listen(self, services: Services) -> None:
-        app = web.Application(middlewares=[errors_as_json], client_max_size=REQUEST_BYTES_MAX)
-        app[SERVICES] = services
-        for resource in (a2a, activity, delegations, events, health, registry):
-            resource.add_routes(app)
-        # A client that hangs up cancels its handler. What must survive that is detached.
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        self._site = web.TCPSite(self._runner, self._config.host, self._config.port)
-        await self._site.start()
+
+def _runner(services: Services) -> web.AppRunner:
+    app = web.Application(middlewares=[errors_as_json], client_max_size=REQUEST_BYTES_MAX)
+    app[SERVICES] = services
+    for resource in (a2a, activity, delegations, events, health, registry):
+        resource.add_routes(app)
+    # A client that hangs up cancels its handler. What must survive that is detached.
+    grace_s = services.config.grace_s
+    return web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=grace_s)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

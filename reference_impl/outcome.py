@@ -27,7 +27,7 @@ from reference_impl.records import (
     write_inbox_row,
     write_result_row,
 )
-from reference_impl.store import Connection, Store
+from reference_impl.store import Connection, Store, transaction
 from reference_impl.text import clean, dump_json, preview
 
 _EVENT_TEXT_BYTES = 200
@@ -170,7 +170,7 @@ class Outcomes:
         self, connection: Connection, step: Step, effect: _Effect, note_ids: tuple[str, str]
     ) -> tuple[str | None, bool]:
         """The transaction. Returns the status now stored, and whether this step is what stored it."""
-        async with connection.transaction():
+        async with transaction(connection):
             advanced = await advance(connection, step, ledger=self._config.ledger_write)
             if advanced.at is None:
                 _log.error("delegation %s: workspace %s is gone", step.delegation.id, step.delegation.source)

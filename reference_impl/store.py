@@ -11,18 +11,19 @@ with no session state set, as nothing here sets any. So there is nothing for the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 T = TypeVar("T")
-Connection = PoolConnectionProxy  # what `work` gets
 Record = asyncpg.Record
-Work = Callable[["PoolConnectionProxy[Record]"], Awaitable[T]]
+Connection: TypeAlias = "PoolConnectionProxy[Record]"
+Work = Callable[[Connection], Awaitable[T]]
 
 # The database could not be asked, or nobody knows whether it did what it was asked. `OSError` includes
 # `TimeoutError`; `InterfaceError` is how asyncpg reports a connection that died while idle.
@@ -85,7 +86,7 @@ class Store:
                 result = await work(connection)
                 sound = True
             except asyncpg.PostgresError as error:
-                sound = not isinstance(error, UNREACHABLE)
+                sound = not isinstance(error, UNREACHABLE) and not connection.is_in_transaction()
                 raise
             finally:
                 if not sound:
@@ -116,13 +117,30 @@ class Store:
             self._pool.terminate()
 
 
+def describe(error: BaseException) -> str:
+    """The error for a log line; many time-outs have no text of their own."""
+    return str(error) or type(error).__name__
+
+
+@contextlib.asynccontextmanager
+async def transaction(connection: Connection) -> AsyncIterator[None]:
+    """What is done within becomes visible together, or not at all.
+
+    Where it goes wrong, nothing is said to the database, which may have fallen silent: `Store.run` throws the
+    connection away, and that rolls back.
+    """
+    await connection.execute("BEGIN")
+    yield
+    await connection.execute("COMMIT")
+
+
 async def _until_reached(attempt: Callable[[], Awaitable[T]], *, what: str) -> T:
     delay_s = _BACKOFF_FIRST_S
     while True:
         try:
             return await attempt()
         except RETRYABLE as error:
-            _log.warning("%s: %s; next try in %.1f s", what, error or type(error).__name__, delay_s)
+            _log.warning("%s: %s; next try in %.1f s", what, describe(error), delay_s)
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
 

@@ -28,9 +28,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """One run. `replay` is the command that plays it again; `reasons` say why it is inconclusive."""
+    """One run. `replay` is the command that plays it again; `reasons` say why it is inconclusive.
+
+    `scenario` is the name, `path` the file as the user gave it.
+    """
 
     scenario: str
+    path: str
     title: str
     family: str
     seed: int
@@ -79,7 +83,7 @@ class Summary:
         """The runs by scenario, in the order in which each first appeared."""
         by_scenario: dict[str, list[RunReport]] = {}
         for run in self.runs:
-            by_scenario.setdefault(run.scenario, []).append(run)
+            by_scenario.setdefault(run.path, []).append(run)
         return tuple(ScenarioResult(tuple(runs)) for runs in by_scenario.values())
 
     def count(self, verdict: Verdict) -> int:
@@ -102,6 +106,7 @@ def report_of(
     """The report of a judged run."""
     return RunReport(
         scenario=scenario.name,
+        path=scenario.path,
         title=scenario.title,
         family=scenario.family,
         seed=seed,

@@ -35,18 +35,23 @@ class Job:
 _workshop: Workshop | None = None
 
 
-def _start_worker(server: EmbeddedPostgres, numbers: multiprocessing.Queue[int], pids: multiprocessing.Queue[int]) -> None:
+def _start_worker(
+    server: EmbeddedPostgres, numbers: multiprocessing.Queue[int], pids: multiprocessing.Queue[int]
+) -> None:
     global _workshop
     # Ctrl-C is for the parent: it ends its workers after it has said what it knows.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     number = numbers.get()
     pids.put(os.getpid())
-    _workshop = Workshop(server, f"fumble_{number}", core=_core(number))
+    available = cores()
+    _workshop = Workshop(server, f"fumble_{number}", core=available[number % len(available)])
 
 
-def _core(number: int) -> int | None:
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    return cores[number % len(cores)] if cores else None
+def cores() -> list[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def _play(batch: Sequence[Job]) -> list[RunReport]:

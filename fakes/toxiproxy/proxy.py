@@ -1,15 +1,19 @@
 """A fault proxy in the program's own event loop, with the words of Toxiproxy: name, listen, upstream, enabled, toxics.
 
 Unlike the original it draws from a seeded generator, checks attributes, keeps half-closed connections open, sends a
-real RST on live connections too, and can act on the nth message (`triggers`). It runs on any asyncio loop.
+real RST on live connections too, and can act on the nth message (`triggers`). It runs on any asyncio loop. Whoever
+calls it, its work runs in the context in which it was started, because on a simulated loop the context says whose
+machine sockets and timers belong to.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from typing import ParamSpec, TypeVar
 
 from fakes.toxiproxy.connection import Connection, Side
 from fakes.toxiproxy.frames import Framer
@@ -17,6 +21,9 @@ from fakes.toxiproxy.http_frames import http_framers
 from fakes.toxiproxy.postgres_frames import postgres_framers
 from fakes.toxiproxy.toxics import Toxic, ToxicExists, ToxicNotFound
 from fakes.toxiproxy.triggers import Tap, TrafficProtocol, Trigger, Watch
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _FRAMERS: Mapping[TrafficProtocol, Callable[[], tuple[Framer, Framer]]] = {
     "http": http_framers,
@@ -54,6 +61,7 @@ class Proxy:
         self._reserved: socket.socket | None = None
         self._wanted = False
         self._enabling: asyncio.Task[None] | None = None
+        self._home = contextvars.copy_context()
 
     # --- state, in Toxiproxy's words -----------------------------------------------------------------------------
 
@@ -81,6 +89,7 @@ class Proxy:
 
     async def start(self) -> None:
         """Listen. Raises OSError if the address cannot be had."""
+        self._home = contextvars.copy_context()
         self._reserve()
         await self.enable()
 
@@ -96,6 +105,9 @@ class Proxy:
 
     def disable(self) -> None:
         """Refuse new connections and end the live ones, by FIN. The port stays ours."""
+        self._at_home(self._disable)
+
+    def _disable(self) -> None:
         self._wanted = False
         if self._server is not None:
             self._server.close()
@@ -106,6 +118,9 @@ class Proxy:
 
     async def enable(self) -> None:
         """Accept connections again, on the same port."""
+        await asyncio.get_running_loop().create_task(self._enable(), context=self._home.copy())
+
+    async def _enable(self) -> None:
         self._wanted = True
         if self._reserved is None:
             return
@@ -125,8 +140,7 @@ class Proxy:
         if toxic.type == "down":
             self.disable()
             return
-        for connection in tuple(self._connections):
-            self._strike(toxic, connection)
+        self._at_home(self._strike_all, toxic)
 
     def remove_toxic(self, name: str) -> None:
         """Take a toxic off; what it holds goes on at once. Raises ToxicNotFound."""
@@ -134,10 +148,17 @@ class Proxy:
         if toxic is None:
             present = ", ".join(self._toxics) or "none"
             raise ToxicNotFound(f"proxy {self.name}: no toxic {name!r}; it has: {present}")
-        for connection in tuple(self._connections):
-            connection.remove(name)
+        self._at_home(self._spare_all, name)
         if toxic.type == "down" and not any(other.type == "down" for other in self._toxics.values()):
             self._enabling = asyncio.get_running_loop().create_task(self.enable())
+
+    def _strike_all(self, toxic: Toxic) -> None:
+        for connection in tuple(self._connections):
+            self._strike(toxic, connection)
+
+    def _spare_all(self, name: str) -> None:
+        for connection in tuple(self._connections):
+            connection.remove(name)
 
     def _strike(self, toxic: Toxic, connection: Connection) -> None:
         if self._random.random() < toxic.toxicity:
@@ -146,7 +167,7 @@ class Proxy:
     # --- triggers ------------------------------------------------------------------------------------------------
 
     def watch(self, trigger: Trigger, callback: Callable[[], None]) -> None:
-        """Call `callback` once, when `trigger` happens on a connection accepted from now on.
+        """Call `callback` once, in the caller's context, when `trigger` happens on a connection accepted from now on.
 
         Raises ValueError if other triggers of this proxy read another protocol.
         """
@@ -157,13 +178,15 @@ class Proxy:
             )
         self._watches.append(Watch(trigger, callback))
 
+    def _at_home(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        # A copy, because a context cannot be entered twice and the caller may be in it already.
+        return self._home.copy().run(work, *args, **kwargs)
+
     # --- connections ---------------------------------------------------------------------------------------------
 
     def _accept(self) -> Side:
         self._connection_count += 1
-        connection = Connection(
-            upstream=self._upstream, taps=self._taps(), draw=self._random, over=self._forget
-        )
+        connection = Connection(upstream=self._upstream, taps=self._taps(), draw=self._random, over=self._forget)
         self._connections[connection] = None
         for toxic in self._toxics.values():
             self._strike(toxic, connection)

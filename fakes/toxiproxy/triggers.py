@@ -7,6 +7,7 @@ one on the other stream strikes its reply. `after_bytes` is the exception that i
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
@@ -125,7 +126,10 @@ Trigger: TypeAlias = NthRequest | NthResponse | StatusSeen | NthQuery | NthCommi
 
 
 class Watch:
-    """A trigger that waits: how many messages it has counted, and whether it has fired."""
+    """A trigger that waits: how many messages it has counted, and whether it has fired.
+
+    The callback runs in the context in which the watch was made, as asyncio's own callbacks do.
+    """
 
     def __init__(self, trigger: Trigger, callback: Callable[[], None]) -> None:
         if trigger.n < 1:
@@ -135,6 +139,7 @@ class Watch:
         self.trigger = trigger
         self.fired = False
         self._callback = callback
+        self._context = contextvars.copy_context()
         self._count = 0
         self._last_batch: tuple[int, int] | None = None
 
@@ -153,7 +158,7 @@ class Watch:
         """Tell the callback, once."""
         if not self.fired:
             self.fired = True
-            self._callback()
+            self._context.copy().run(self._callback)
 
 
 class Tap:

@@ -7,16 +7,16 @@ import asyncio
 from aiohttp import web
 
 from reference_impl.http.common import Problem, answer, bearer, raw_body, workspace_of
-from reference_impl.proxy import SYSTEM_CALLERS, ProxyError, Reply, Route
-from reference_impl.services import SERVICES, Services
+from reference_impl.proxy import SYSTEM_CALLERS, Proxy, ProxyError, Reply, Route
+from reference_impl.services import SERVICES
 from reference_impl.text import parse_uuid
 
 
 def add_routes(app: web.Application) -> None:
-    app.router.add_post("/workspaces/{id}/a2a", proxy)
+    app.router.add_post("/workspaces/{id}/a2a", send)
 
 
-async def proxy(request: web.Request) -> web.Response:
+async def send(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     target = workspace_of(request)
     deadline_s = _deadline_s(request, services.config.proxy_ceiling_s)
@@ -27,18 +27,25 @@ async def proxy(request: web.Request) -> web.Response:
     try:
         # A client that hangs up while the gates are being passed cancels the attempt: nothing was sent yet.
         route = await services.proxy.route(caller=caller, target=target, body=body, deadline_s=deadline_s)
-        reply = await asyncio.shield(_deliver(services, route, deadline_s))
     except ProxyError as error:
         return answer(error.payload, status=error.status)
+    # From the first contact on, the attempt goes on without the client.
+    delivering = services.background.detach(_deliver(services.proxy, route, deadline_s), name="deliver")
+    reply = await asyncio.shield(delivering)
+    if isinstance(reply, ProxyError):
+        return answer(reply.payload, status=reply.status)
     if reply.truncated:
         payload = {"error": "failed to read agent response", "delivery_confirmed": True}
         return answer(payload, status=502)
     return web.Response(status=reply.status, body=reply.body, content_type="application/json")
 
 
-def _deliver(services: Services, route: Route, deadline_s: float) -> asyncio.Task[Reply]:
-    """From the first contact on, the attempt goes on without the client."""
-    return services.background.detach(services.proxy.deliver(route, deadline_s=deadline_s), name="deliver")
+async def _deliver(proxy: Proxy, route: Route, deadline_s: float) -> Reply | ProxyError:
+    """An error is returned, as there may be nobody left to raise it to."""
+    try:
+        return await proxy.deliver(route, deadline_s=deadline_s)
+    except ProxyError as error:
+        return error
 
 
 def _caller_of(request: web.Request) -> str:

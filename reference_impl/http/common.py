@@ -6,12 +6,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import asyncpg
 from aiohttp import web
 
 from reference_impl.auth import Unauthorized, bearer_of
 from reference_impl.services import SERVICES
-from reference_impl.store import RETRYABLE
+from reference_impl.store import RETRYABLE, describe
 from reference_impl.text import dump_json, parse_object, parse_uuid
 
 REQUEST_BYTES_MAX = 1024 * 1024
@@ -94,12 +93,10 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return answer({"error": str(error)}, status=401)
     except web.HTTPException as error:
         return answer({"error": error.reason.lower()}, status=error.status)
-    except (*RETRYABLE, asyncpg.PostgresError) as error:
-        _log.error("%s %s: %s", request.method, request.path, error or type(error).__name__)
-        return answer(
-            {
-                "error": "platform datastore unavailable — retry shortly",
-                "code": "platform_unavailable",
-            },
-            status=503,
-        )
+    except RETRYABLE as error:
+        _log.error("%s %s: %s", request.method, request.path, describe(error))
+        unavailable = "platform datastore unavailable — retry shortly"
+        return answer({"error": unavailable, "code": "platform_unavailable"}, status=503)
+    except Exception:
+        _log.exception("%s %s", request.method, request.path)
+        return answer({"error": "internal error"}, status=500)

@@ -13,7 +13,7 @@ from reference_impl.outcome import Completed, Outcome, failed, is_terminal
 from reference_impl.records import Delegation
 from reference_impl.services import SERVICES
 from reference_impl.store import Record
-from reference_impl.text import parse_uuid, prefix
+from reference_impl.text import clean, parse_uuid, prefix
 
 _KEY_BYTES_MAX = 512
 _SUMMARY_BYTES = 200
@@ -115,7 +115,7 @@ async def update(request: web.Request) -> web.Response:
         raise Problem(400, "invalid request body")
     if status not in ("completed", "failed"):
         raise Problem(400, "status must be 'completed' or 'failed'")
-    delegation_id = request.match_info["delegation_id"]
+    delegation_id = clean(request.match_info["delegation_id"])
     row = await services.store.run(lambda connection: connection.fetchrow(_FIND, delegation_id, party))
     if row is None:
         raise Problem(404, "delegation not found")

@@ -10,7 +10,7 @@ from reference_impl.auth import issue_token, live_hashes
 from reference_impl.events import Event, store_event
 from reference_impl.http.common import Problem, answer, bearer, json_body, text_field
 from reference_impl.services import SERVICES, Services
-from reference_impl.store import Connection
+from reference_impl.store import Connection, transaction
 from reference_impl.targets import UnsafeTarget
 from reference_impl.text import dump_json, parse_uuid
 
@@ -30,11 +30,11 @@ WITH before AS (
     SELECT id, current_task FROM workspaces WHERE id = $1 AND status <> 'removed' FOR UPDATE
 )
 UPDATE workspaces
-SET last_heartbeat_at = $2, last_error_rate = $3, active_tasks = $4, current_task = $5,
+SET last_heartbeat_at = $2, last_error_rate = $3::float8, active_tasks = $4, current_task = $5,
     monthly_spend = CASE WHEN $6::bigint > 0 THEN $6::bigint ELSE monthly_spend END,
     status = CASE
-        WHEN status = 'online' AND ($3 >= 0.5 OR $7::boolean) THEN 'degraded'
-        WHEN status = 'degraded' AND $3 < 0.1 AND NOT $7::boolean THEN 'online'
+        WHEN status = 'online' AND ($3::float8 >= 0.5 OR $7::boolean) THEN 'degraded'
+        WHEN status = 'degraded' AND $3::float8 < 0.1 AND NOT $7::boolean THEN 'online'
         WHEN status IN ('offline', 'provisioning') THEN 'online'
         ELSE status
     END
@@ -72,7 +72,7 @@ async def register(request: web.Request) -> web.Response:
     shown = bearer(request)
 
     async def store(connection: Connection) -> str | None:
-        async with connection.transaction():
+        async with transaction(connection):
             # The row lock that follows makes two first registrations one after the other.
             await connection.execute("SELECT FROM workspaces WHERE id = $1 FOR UPDATE", workspace)
             hashes = await live_hashes(connection, workspace)
@@ -117,7 +117,7 @@ async def heartbeat(request: web.Request) -> web.Response:
     shown = bearer(request)
 
     async def store(connection: Connection) -> list[Event]:
-        async with connection.transaction():
+        async with transaction(connection):
             services.guard.prove(await live_hashes(connection, workspace), shown, "workspace")
             row = await connection.fetchrow(
                 _HEARTBEAT,

@@ -5,11 +5,12 @@ The three hangs derive from BaseException on purpose: code under test that catch
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 _KERNEL = str(Path(__file__).parent)
-_STANDARD_LIBRARY = str(Path(sys.modules["asyncio"].__file__ or "").parent.parent)
+_STANDARD_LIBRARY = str(Path(os.__file__).parent)
 
 
 class SimulationHang(BaseException):

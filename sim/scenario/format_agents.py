@@ -21,6 +21,7 @@ from sim.scenario.behaviours import (
 )
 from sim.scenario.containers import Shared
 from sim.scenario.fields import Field, Record, Variants
+from sim.scenario.problems import with_article
 from sim.scenario.reader import Reader
 from sim.scenario.scalars import Duration, Text, Whole, Word, WordOr
 
@@ -34,7 +35,7 @@ _ANSWER = Field("text", _TEXT, "The text of the answer that is cut")
 
 def _behaviour(build: type[Behaviour], reader: Reader[Any], into: str, help: str, *options: Field) -> Record[Behaviour]:
     key = _KEYS[build]
-    return Record(f"a {key!r} behaviour", build, (Field(key, reader, help, into, required=True), *options))
+    return Record(with_article(f"{key!r} behaviour"), build, (Field(key, reader, help, into, required=True), *options))
 
 
 _KEYS: dict[type[Behaviour], str] = {

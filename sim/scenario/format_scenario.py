@@ -10,7 +10,7 @@ from sim.scenario.format_agents import BEHAVIOUR
 from sim.scenario.format_faults import FAULT
 from sim.scenario.format_steps import NAME, STEP
 from sim.scenario.model import Expectation, Workspace
-from sim.scenario.problems import quoted
+from sim.scenario.problems import quoted, with_article
 from sim.scenario.references import OperationName
 from sim.scenario.scalars import Duration, Text, Whole, Word, WordOr
 from sim.scenario.settings import Settings
@@ -54,7 +54,9 @@ def _check_expected(found: Found) -> None:
         if found.node.get(key) is not None and key not in fitting:
             name = quoted(found.values["op"])
             found.mistake_at(
-                key, f"nothing to expect as {quoted(key)}: {name} is a '{operation.verb}'", allowed=fitting
+                key,
+                f"nothing to expect as {quoted(key)}: {name} is {with_article(quoted(operation.verb))}",
+                allowed=fitting,
             )
 
 

@@ -17,6 +17,7 @@ from sim.scenario.model import (
     Wait,
 )
 from sim.scenario.names import NAME_PATTERN
+from sim.scenario.problems import with_article
 from sim.scenario.reader import Reader
 from sim.scenario.references import OperationName, WorkspaceName, check_report_order
 from sim.scenario.scalars import Duration, Text, Whole, Word
@@ -112,7 +113,7 @@ def _together(operations: tuple[Operation, ...]) -> Together:
 
 _OPERATION = Variants(
     "an operation",
-    {verb: Record(f"a {verb!r} operation", _alone, (_verb(verb, "operation"),)) for verb in OPERATIONS},
+    {verb: Record(with_article(f"{verb!r} operation"), _alone, (_verb(verb, "operation"),)) for verb in OPERATIONS},
 )
 _OTHER_STEPS: tuple[Field, ...] = (
     Field("wait", Made(Duration(positive=True), _wait), "Nothing for this long", "does", required=True),
@@ -128,7 +129,7 @@ _OTHER_STEPS: tuple[Field, ...] = (
 STEP: Reader[Step] = Variants(
     "a step",
     {
-        field.key: Record(f"a {field.key!r} step", Step, (field, _AT))
+        field.key: Record(with_article(f"{field.key!r} step"), Step, (field, _AT))
         for field in (*(_verb(verb, "does") for verb in OPERATIONS), *_OTHER_STEPS)
     },
 )

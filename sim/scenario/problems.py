@@ -54,13 +54,21 @@ class ScenarioError(ValueError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
         count = "1 mistake" if len(self.problems) == 1 else f"{len(self.problems)} mistakes"
-        super().__init__("\n\n".join([*(problem.render() for problem in self.problems), count]))
+        return "\n\n".join([*(problem.render() for problem in self.problems), count])
 
 
 def quoted(text: str) -> str:
     """`text` in quotes, shortened, and with everything that a terminal would obey made visible."""
     return repr(text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…")
+
+
+def with_article(noun: str) -> str:
+    """`a step`, `an operation`; quotes around the noun do not count."""
+    return ("an " if noun.lstrip("'")[0] in "aeiou" else "a ") + noun
 
 
 def closest(word: str, options: Iterable[str]) -> str | None:

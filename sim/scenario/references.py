@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from sim.scenario.durations import DurationError, parse_duration, spoken
 from sim.scenario.fields import Found
 from sim.scenario.names import AGENT_LINK, AGENT_NODE, BROKER_NODE, CLIENT_LINK, DATABASE_LINK, NAME_PATTERN, Names
-from sim.scenario.problems import quoted
+from sim.scenario.problems import quoted, with_article
 from sim.scenario.reader import Reader, Reading, Schema, written
 from sim.scenario.source import Mapping, Node, Scalar, Sequence, Source
 
@@ -53,8 +53,8 @@ class OperationName(Reader[str]):
         options = tuple(name for name, operation in known.items() if self.verb in ("", operation.verb))
         name = _known(node, reading, "operation", tuple(known))
         if self.verb and name in known and name not in options:
-            message = f"{quoted(name)} is a '{known[name].verb}', and a '{self.verb}' is needed here"
-            reading.reject(node.place, message, allowed=options)
+            is_a, wanted = with_article(quoted(known[name].verb)), with_article(quoted(self.verb))
+            reading.reject(node.place, f"{quoted(name)} is {is_a}, and {wanted} is needed here", allowed=options)
         return name
 
     def schema(self, definitions: dict[str, Schema]) -> Schema:
@@ -128,7 +128,7 @@ def check_steps(root: Mapping, names: Names, source: Source) -> None:
 
 
 def _known(node: Node, reading: Reading, what: str, options: tuple[str, ...]) -> str:
-    word = written(node, reading, f"the name of {'an' if what[0] in 'aeiou' else 'a'} {what}")
+    word = written(node, reading, f"the name of {with_article(what)}")
     if options and word.text not in options:
         reading.reject_word(word, f"unknown {what} {quoted(word.text)}", options)
     return word.text

@@ -167,8 +167,9 @@ class _Composer:
             mark = error.problem_mark or error.context_mark or self._loader.get_mark()
             detail = ", ".join(part for part in (error.context, error.problem) if part)
             raise _Stop(_place_of_mark(mark), f"not valid YAML: {detail}") from None
-        except (ValueError, OverflowError) as error:  # an escape or a directive with a number that does not exist
-            raise _Stop(_place_of_mark(self._loader.get_mark()), f"not valid YAML: {error}") from None
+        except (ValueError, OverflowError):  # PyYAML hands such numbers to chr() and int() unchecked
+            here = _place_of_mark(self._loader.get_mark())
+            raise _Stop(here, "not valid YAML: an escape or a number that stands for nothing") from None
         return event
 
     def _node(self, event: yaml.Event, *, depth: int) -> Node:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sim.history import FaultBegan, FaultEnded, History, NodeChanged
 from sim.scenario.model import (
+    Action,
     AddToxic,
     AtTime,
     Disconnect,
@@ -26,6 +27,10 @@ from sim.worlds.http_client import Exchange
 from sim.worlds.world import Undo, World
 
 
+UNENDING_S = 60.0
+"""A fault without an end of its own is healed so long after it struck, if the system has not come to rest before."""
+
+
 class FaultEngine:
     """All faults of one run."""
 
@@ -39,6 +44,9 @@ class FaultEngine:
         self._at_points: dict[tuple[str, OperationPoint], list[Fault]] = {}
         self._active: dict[str, Undo] = {}
         self._dead: dict[str, None] = {}
+        self._ending: dict[str, None] = {}
+        self._last_strike_s = 0.0
+        self._last_time_s = max((fault.when.at_s for fault in faults if isinstance(fault.when, AtTime)), default=-1.0)
 
     def arm(self) -> None:
         """Set every trigger; times count from now."""
@@ -63,38 +71,40 @@ class FaultEngine:
 
         return reach
 
-    def busy(self) -> bool:
-        """Whether a fault that ends by itself still lasts."""
-        timed = {fault.name for fault in self._faults if fault.for_s is not None}
-        returning = {
-            fault.do.node
-            for fault in self._faults
-            if isinstance(fault.do, Kill) and fault.do.restart_after_s is not None
-        }
-        return any(name in timed for name in self._active) or any(node in returning for node in self._dead)
+    def will_end(self) -> bool:
+        """Whether a fault is still to come at its time, or lasts and has an end of its own."""
+        return bool(self._ending) or self._world.now_s() <= self._last_time_s
+
+    def overdue(self) -> bool:
+        """Whether something lasts that nobody ends, and it had its time to do harm."""
+        return bool(self._unending()) and self._world.now_s() >= self._last_strike_s + UNENDING_S
 
     def heal(self) -> None:
-        """Undo everything that still lasts, and start every node that is down."""
-        for name in list(self._active):
-            self._end(name)
-        for node in list(self._dead):
-            self._restart(node)
+        """Undo what lasts and has no end of its own: take toxics off, start nodes that are down."""
+        for name in self._unending():
+            if name in self._dead:
+                self._restart(name)
+            else:
+                self._end(name)
+
+    def _unending(self) -> list[str]:
+        return [name for name in (*self._active, *self._dead) if name not in self._ending]
 
     def _strike(self, fault: Fault) -> None:
         undo = self._act(fault)
         if undo is None:
             return
         self._active[fault.name] = undo
-        loop = asyncio.get_running_loop()
-        match fault.do:
-            case Kill(node=node, restart_after_s=float(delay_s) | int(delay_s)):
-                loop.call_later(delay_s, self._restart, node)
-            case Kill() | Disconnect():
-                pass
-            case _ if fault.for_s is not None:
-                loop.call_later(fault.for_s, self._end, fault.name)
         if isinstance(fault.do, Kill | Disconnect):
             self._end(fault.name)
+        loop = asyncio.get_running_loop()
+        if isinstance(fault.do, Kill):
+            if fault.do.restart_after_s is not None:
+                self._ending[fault.do.node] = None
+                loop.call_later(fault.do.restart_after_s, self._restart, fault.do.node)
+        elif fault.for_s is not None:
+            self._ending[fault.name] = None
+            loop.call_later(fault.for_s, self._end, fault.name)
 
     def _act(self, fault: Fault) -> Undo | None:
         """Begin the action; None when there is nothing to act on."""
@@ -125,19 +135,33 @@ class FaultEngine:
                 return _nothing
 
     def _began(self, fault: Fault) -> None:
-        self._history.add(FaultBegan(self._world.now_s(), fault.name, describe_fault(fault)))
+        self._last_strike_s = self._world.now_s()
+        self._history.add(FaultBegan(self._world.now_s(), fault.name, describe_fault(fault), _where(fault.do)))
 
     def _end(self, name: str) -> None:
+        self._ending.pop(name, None)
         undo = self._active.pop(name, None)
         if undo is not None:
             undo()
             self._history.add(FaultEnded(self._world.now_s(), name))
 
     def _restart(self, node: str) -> None:
+        self._ending.pop(node, None)
         if node in self._dead:
             del self._dead[node]
             self._world.start(node)
             self._history.add(NodeChanged(self._world.now_s(), node, "started"))
+
+
+def _where(action: Action) -> str:
+    """What an action strikes: a link, a node or an operation."""
+    match action:
+        case AddToxic(link=where) | Down(link=where):
+            return where
+        case Kill(node=where) | Pause(node=where):
+            return where
+        case Disconnect(operation=where):
+            return where
 
 
 def _nothing() -> None:

@@ -1,7 +1,7 @@
 """Which delivery modes the broker really read, seen on its database connections.
 
 A silent push fallback is defined by what the broker *read* before it pushed (`INV-10` to `INV-12`), so it has to be
-observed where it is read: on the wire, on the broker's side of every fault. The observer follows the Postgres protocol just
+observed where it is read: on the wire, on the broker's side of every fault. The observer follows the protocol just
 far enough to tell which execution selects `delivery_mode`, for which workspace, and which answer arrived complete.
 """
 

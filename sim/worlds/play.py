@@ -1,8 +1,8 @@
 """Playing a scenario: its steps, its faults, then healing, settling, and a last look. The same in every world.
 
-The order of a run: arm the faults; do the steps; wait for faults that end by themselves; heal all others; wait until
-every accepted delegation has come to rest (or the scenario's bound is over) and a quiet time has passed in which late
-duplicates would show; read the final state. Liveness is judged after healing, safety over everything.
+The order of a run: arm the faults; do the steps; wait until every accepted delegation has come to rest (or the
+scenario's bound is over), healing on the way what does not end by itself; let a quiet time pass in which late duplicates
+would show; read the final state. Liveness is judged after healing, safety over everything.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from sim.worlds.operations import Memory, NotPossible, request_for
 from sim.worlds.world import World
 
 OPERATION_TIMEOUT_S = 60.0
-QUIET_S = 60.0
-"""Longer than the retry delay and than any backoff of the broker: what is still to come, comes in this time."""
+QUIET_S = 90.0
+"""Longer than the retry delay, any backoff and the patrol of the broker: what is still to come, comes in this time."""
 
 _AT_REST = {"completed", "failed", "queued"}
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.5, 60.0
@@ -40,10 +40,8 @@ class Player:
         self._faults.arm()
         for step in self._scenario.steps:
             await self._do(step)
-        while self._faults.busy():
-            await asyncio.sleep(0.1)
-        self._faults.heal()
         await self._settle()
+        self._faults.heal()
         callers = dict.fromkeys(
             entry.workspace
             for entry in self._history.entries
@@ -100,13 +98,18 @@ class Player:
         look_s = _FIRST_LOOK_S
         while self._world.now_s() < give_up_s:
             if await self._at_rest():
+                self._faults.heal()
                 await asyncio.sleep(QUIET_S)
                 if await self._at_rest():
                     return
+            elif self._faults.overdue():
+                self._faults.heal()
             await asyncio.sleep(look_s)
             look_s = min(look_s * 2, _LAST_LOOK_S)
 
     async def _at_rest(self) -> bool:
+        if self._faults.will_end():
+            return False
         statuses = await self._world.statuses()
         accepted = self._memory.delegation_ids.values()
         return all(status in _AT_REST for status in statuses.values()) and all(

@@ -1,37 +1,333 @@
 """The simulated world: broker, agents, clients and fault proxies as nodes of one `Simulation`, on a real Postgres.
 
 A `Workshop` is what a worker process keeps between worlds (warm backends, a database, imported code); a world is made
-and thrown away for each run. A link gets a fault proxy only where the scenario needs one.
+for one run and thrown away. A link gets a fault proxy only where the scenario needs one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import json
-import random
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import asyncpg.connection
 from aiohttp.http import WebSocketWriter
 
+import reference_impl
 from fakes.agent import Agent, AgentSaw
+from fakes.from_scenario import from_scenario
+from fakes.poller import Poller
 from fakes.toxiproxy.proxy import Proxy
 from reference_impl.app import Broker
 from reference_impl.config import Config
-from sim.history import Contact, Final, Flags, History, Member, ModeRead, Row
+from reports.model import RunReport, report_of
+from sim.history import Contact, Final, History, Member, ModeRead, Row
 from sim.invariants.verdict import Judgement, judge
-from sim.kernel import Node, Simulation, SimulationHang
-from sim.kernel.patches import EPOCH_NS
+from sim.kernel import Node, Simulation
+from sim.kernel.entropy import derive
 from sim.kernel.postgres_gateway import Backends, Database, Gateway
-from sim.scenario.model import AddToxic, Scenario, Trigger, Workspace
-from sim.worlds.links import Links, links_of
+from sim.scenario.model import AddToxic, Scenario, Trigger
+from sim.worlds.broker_settings import configured, flags_of
+from sim.worlds.components.postgres import EmbeddedPostgres
+from sim.worlds.links import BROKER_AGENT, BROKER_DATABASE, CLIENT_BROKER, Links, links_of
 from sim.worlds.mode_reads import ModeReadObserver
 from sim.worlds.play import Player
 from sim.worlds.world import Undo
+
+BROKER_PORT, DATABASE_PORT, AGENT_PORT, FIRST_LINK_PORT = 8080, 5432, 9000, 20001
+HORIZON_S = 30 * 24 * 3600.0
+INBOX_TRIES, INBOX_RETRY_S = 12, 5.0
+
+_SCHEMA = Path(reference_impl.__file__).with_name("schema.sql")
+_WORKSPACE_IDS = uuid.UUID("7d4c8f0e-6a52-5f0b-9c1e-3b5a2d9e8f10")
+
+_FINAL_ROWS = """
+SELECT json_build_object(
+    'activity_logs', (SELECT coalesce(json_agg(t ORDER BY seq), '[]') FROM activity_logs t),
+    'delegations', (SELECT coalesce(json_agg(t ORDER BY created_at, delegation_id), '[]') FROM delegations t),
+    'structure_events', (SELECT coalesce(json_agg(t ORDER BY seq), '[]') FROM structure_events t),
+    'a2a_queue', (SELECT coalesce(json_agg(t ORDER BY enqueued_at, id), '[]') FROM a2a_queue t),
+    'workspaces', (SELECT coalesce(json_agg(t ORDER BY name), '[]') FROM workspaces t))"""
+_STATUSES = """
+SELECT request_body->>'delegation_id', status FROM activity_logs
+WHERE activity_type = 'delegation' AND method = 'delegate' ORDER BY seq"""
+_TIMES = {
+    "created_at", "updated_at", "deadline", "last_heartbeat", "enqueued_at", "dispatched_at", "completed_at", "expires_at"
+}  # fmt: skip
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run, judged."""
+
+    scenario: Scenario
+    seed: int
+    history: History
+    judgement: Judgement
+    trace_hash: str
+    virtual_s: float
+    cpu_s: float
+    wall_s: float
+
+    def report(self) -> RunReport:
+        """What is told of it."""
+        return report_of(
+            self.scenario,
+            self.history,
+            self.judgement,
+            seed=self.seed,
+            trace_hash=self.trace_hash,
+            virtual_s=self.virtual_s,
+            cpu_ms=self.cpu_s * 1e3,
+            wall_ms=self.wall_s * 1e3,
+            replay=f"fumble replay {self.scenario.path} --seed {self.seed}",
+        )
+
+
+class Workshop:
+    """What one worker process needs to make worlds, for as long as it lives."""
+
+    def __init__(self, server: EmbeddedPostgres, database: str, *, core: int | None = None) -> None:
+        """`core`: run this process and its backends there, which makes a round trip eight times cheaper."""
+        server.create_database(database, _SCHEMA.read_text())
+        self.config = Config(
+            database_url=f"postgresql://postgres:postgres@database:{DATABASE_PORT}/{database}?sslmode=disable",
+            host="0.0.0.0",
+            port=BROKER_PORT,
+            environment="development",
+            allow_loopback=True,
+        )
+        self.backends = Backends(server.socket_path, core=core)
+        self.database = Database(server.socket_path, database, core=core)
+        # What is imported by now stays: a collection between worlds looks at nothing but the last world.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    def play(self, scenario: Scenario, seed: int) -> Run:
+        """Make a world, play the scenario in it, judge it, throw it away.
+
+        Raises `UnknownSetting`, and what the harness itself does wrong; a hang of the world is a `SimulationHang`.
+        """
+        cpu_s, wall_s = time.process_time(), time.perf_counter()
+        with Simulation(seed, horizon_s=HORIZON_S) as simulation:
+            world = SimulatedWorld(simulation, scenario, self)
+            try:
+                simulation.run(world.play())
+            finally:
+                world.close()
+            run = Run(
+                scenario=scenario,
+                seed=seed,
+                history=world.history,
+                judgement=judge(scenario, world.history),
+                trace_hash=simulation.trace_hash(),
+                virtual_s=simulation.time_s,
+                cpu_s=0.0,
+                wall_s=0.0,
+            )
+        gc.collect()
+        cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
+        return replace(run, cpu_s=cpu_s, wall_s=wall_s)
+
+
+class SimulatedWorld:
+    """One world; the interface `World` over a `Simulation`."""
+
+    def __init__(self, simulation: Simulation, scenario: Scenario, workshop: Workshop) -> None:
+        self._simulation = simulation
+        self._scenario = scenario
+        self._workshop = workshop
+        self._config = configured(workshop.config, scenario)
+        self._begin_s = 0.0
+        members = {
+            workspace.name: Member(workspace.name, str(uuid.uuid5(_WORKSPACE_IDS, workspace.name)), workspace.delivery)
+            for workspace in scenario.workspaces
+        }
+        self.history = History(members, flags_of(self._config), watches_database=True)
+        self._gateway = Gateway(workshop.backends, random=simulation.streams["schedule"])
+        self._ends: dict[str, Address] = {
+            CLIENT_BROKER: ("broker", BROKER_PORT),
+            BROKER_DATABASE: ("database", DATABASE_PORT),
+            **{BROKER_AGENT + name: (f"agent-{name}", AGENT_PORT) for name in members},
+        }
+        self._proxied: dict[str, Address] = {
+            link: ("links", FIRST_LINK_PORT + number) for number, link in enumerate(links_of(scenario))
+        }
+        self._links = Links({link: self._proxy(link) for link in self._proxied})
+        self._agents = {
+            workspace.name: Agent(workspace.name, behaviours=[from_scenario(told) for told in workspace.agent], observe=self._agent_saw)
+            for workspace in scenario.workspaces
+        }
+
+    # --- the run -------------------------------------------------------------------------------------------------
+
+    async def play(self) -> None:
+        """Set everything up, let the player play, leave the history behind."""
+        _seed_libraries(self._simulation.streams.seed)
+        self._workshop.database.reset(self._workspace_rows())
+        loop = asyncio.get_running_loop()
+        node = self._simulation.node
+        await node("database").spawn(loop.create_server(self._gateway.protocol_factory, "0.0.0.0", DATABASE_PORT))
+        for name, agent in self._agents.items():
+            await node(f"agent-{name}").spawn(agent.start("0.0.0.0", AGENT_PORT))
+        await node("links").spawn(self._links.start())
+        self._simulation.network.observe(*self._address(BROKER_DATABASE), self._mode_reads)
+        await node("broker").spawn(self._start_broker())
+        self._begin_s = self._simulation.time_s
+        self.history.epoch = datetime.fromtimestamp(time.time(), UTC)
+        await Player(self._scenario, self.history, self).play()
+
+    def close(self) -> None:
+        """Give the database sessions back."""
+        self._gateway.close()
+
+    async def _start_broker(self) -> None:
+        host, port = self._address(BROKER_DATABASE)
+        url = self._config.database_url.replace(f"@database:{DATABASE_PORT}/", f"@{host}:{port}/")
+        await Broker(replace(self._config, database_url=url), clock=_VirtualClock()).start()
+
+    def _workspace_rows(self) -> str:
+        rows = []
+        for member in self.history.members.values():
+            host, port = self._address(BROKER_AGENT + member.name)
+            url = f"http://{host}:{port}/"
+            rows.append(f"('{member.workspace_id}', '{member.name}', 'online', '{member.delivery}', '{url}')")
+        return f"INSERT INTO workspaces (id, name, status, delivery_mode, url) VALUES {', '.join(rows)}"
+
+    def _proxy(self, link: str) -> Proxy:
+        _, port = self._proxied[link]
+        return Proxy(link, "0.0.0.0", port, *self._ends[link], random=self._simulation.streams["faults"])
+
+    def _address(self, link: str) -> Address:
+        return self._proxied.get(link) or self._ends[link]
+
+    # --- what is observed ----------------------------------------------------------------------------------------
+
+    def _agent_saw(self, saw: AgentSaw) -> None:
+        self.history.add(
+            Contact(
+                self.now_s(),
+                saw.agent,
+                saw.contact,
+                saw.stage,
+                saw.message_id,
+                saw.delegation_id,
+                saw.status,
+                saw.body_bytes,
+                saw.restarting,
+                saw.rpc_error,
+                saw.text,
+            )
+        )
+
+    def _mode_reads(self) -> ModeReadObserver:
+        return ModeReadObserver(lambda workspace, mode: self.history.add(ModeRead(self.now_s(), workspace, mode)))
+
+    # --- World ---------------------------------------------------------------------------------------------------
+
+    def now_s(self) -> float:
+        """Seconds since the first step."""
+        return self._simulation.time_s - self._begin_s
+
+    def broker_address(self) -> Address:
+        """Where clients reach the broker."""
+        return self._address(CLIENT_BROKER)
+
+    def start_client(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a client's work on the clients' machine."""
+        return self._simulation.node("clients").spawn(coroutine)
+
+    def watch(self, trigger: Trigger, strike: Callable[[], None]) -> None:
+        """Wait for a link trigger."""
+        self._links.watch(trigger, strike)
+
+    def add_toxic(self, toxic: AddToxic) -> Undo:
+        """Put a toxic on a link."""
+        return self._links.add_toxic(toxic)
+
+    def cut(self, link: str) -> Undo:
+        """Take a link down."""
+        return self._links.cut(link)
+
+    def kill(self, node: str) -> None:
+        """Power cut."""
+        self._node(node).kill()
+
+    def start(self, node: str) -> None:
+        """Power on, and start the node's program."""
+        machine = self._node(node)
+        machine.restart()
+        if node == "broker":
+            machine.spawn(self._start_broker())
+        else:
+            machine.spawn(self._agents[node.removeprefix("agent:")].start("0.0.0.0", AGENT_PORT))
+
+    def pause(self, node: str, duration_s: float) -> None:
+        """Stand still."""
+        self._node(node).pause(duration_s)
+
+    async def statuses(self) -> Mapping[str, str]:
+        """Straight from the database, in no virtual time."""
+        return {str(row[0]): str(row[1]) for row in self._workshop.database.query(_STATUSES)}
+
+    async def final(self, callers: Sequence[str]) -> Final:
+        """Rows straight from the database; each caller's inbox through its reference poller."""
+        inbox = {name: await self._read_inbox(name) for name in callers}
+        (row,) = self._workshop.database.query(_FINAL_ROWS)
+        rows = json.loads(row[0] or "{}", object_hook=_with_times)
+        return Final(self.now_s(), rows, None if None in inbox.values() else inbox, None)  # type: ignore[arg-type]
+
+    async def _read_inbox(self, name: str) -> list[Row] | None:
+        """All that the caller's poller is given; None if the broker does not answer even now."""
+        host, port = self.broker_address()
+        rows: list[Row] = []
+        async with aiohttp.ClientSession() as session:
+            poller = Poller(
+                session,
+                f"http://{host}:{port}",
+                self.history.members[name].workspace_id,
+                start_window_s=int(self._simulation.time_s) + 1,
+                on_row=rows.append,
+            )
+            for _ in range(INBOX_TRIES):
+                if await poller.poll_once():
+                    return rows
+                await asyncio.sleep(INBOX_RETRY_S)
+        return None
+
+    def _node(self, name: str) -> Node:
+        return self._simulation.node(name.replace(":", "-"))
+
+
+class _VirtualClock:
+    """The broker's clock: `datetime.now` cannot be replaced from outside, `time.time` can."""
+
+    def now(self) -> datetime:
+        """The present virtual instant."""
+        return datetime.fromtimestamp(time.time(), UTC)
+
+
+def _seed_libraries(seed: int | str) -> None:
+    """State that libraries made when they were imported, from the operating system's entropy or by counting."""
+    asyncpg.connection._uid = 0  # type: ignore[attr-defined]  # numbers prepared statements
+    masks = inspect.signature(WebSocketWriter.__init__).parameters["random"].default
+    masks.seed(derive(seed, "websocket masks"))
+
+
+def _with_times(row: dict[str, Any]) -> dict[str, Any]:
+    for name in row.keys() & _TIMES:
+        if isinstance(row[name], str):
+            row[name] = datetime.fromisoformat(row[name])
+    return row

@@ -94,10 +94,11 @@ def test_a_long_silence_ends_nothing_and_hangs_nothing(database: Database) -> No
     async def play() -> None:
         async with world(database, after(0.3, says("patient")), **QUICK) as it:
             _, body = await it.delegate()
-            await it.settled(body["delegation_id"], "dispatched")
+            await it.bob.contacted.wait()
             it.wire.silence()
             began = time.monotonic()
-            assert (await it.delegate())[1]["warning"].startswith("delegation dispatched")
+            _, untracked = await it.delegate()
+            assert untracked["warning"] == "delegation dispatched but status tracking unavailable"
             assert (await it.delegate(idempotency_key="k"))[0] == 503
             assert (await it.get(f"/workspaces/{ANN}/delegations"))[0] == 503
             assert time.monotonic() - began < 1.5
@@ -105,6 +106,11 @@ def test_a_long_silence_ends_nothing_and_hangs_nothing(database: Database) -> No
             assert len(it.bob.requests) == 1
             it.wire.heal()
             assert await check_terminal_once(it, body["delegation_id"]) == "completed"
+            # Refused at the first gate, long ago; only now can its rows be written.
+            d = untracked["delegation_id"]
+            assert await it.settled(d) == "failed"
+            assert len(await it.kinds(d)) == 3
+            assert len(it.bob.requests) == 1
 
     asyncio.run(play())
 

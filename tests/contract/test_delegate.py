@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.contract.world import ANN, BOB, NOBODY, POLLY, a2a_text, after, answers, says, world
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, Behaviour, a2a_text, after, answers, says, world
 
 Database = tuple[str, str]
 RESULT = ("delegation", "delegate_result")
@@ -109,10 +109,10 @@ def test_what_is_refused_leaves_no_trace(database: Database, body: object, statu
     ],
 )
 def test_every_reply_is_final_after_one_delivery(
-    database: Database, behaviour: object, status: str, text: str
+    database: Database, behaviour: Behaviour, status: str, text: str
 ) -> None:
     async def play() -> None:
-        async with world(database, behaviour) as it:  # type: ignore[arg-type]
+        async with world(database, behaviour) as it:
             _, body = await it.delegate()
             d = body["delegation_id"]
             assert await it.settled(d) == status
@@ -162,6 +162,16 @@ def test_a_closed_gate_fails_the_delegation_without_contact(
             )
             assert (status, detail) == (("failed", error) if error else ("completed", None))
             assert len(it.bob.requests) == (0 if error else 1)
+
+    asyncio.run(play())
+
+
+def test_an_unknown_source_is_refused(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            status, _ = await it.post(f"/workspaces/{NOBODY}/delegate", {"target_id": BOB, "task": "t"})
+            assert status == 404
+            assert it.bob.requests == []
 
     asyncio.run(play())
 
@@ -219,6 +229,7 @@ def test_a_poll_target_gets_a_row_and_no_request_and_reports_later(database: Dat
             for party, report, expected in [
                 (NOBODY, {"status": "completed"}, 404),
                 (BOB, {"status": "completed"}, 404),
+                (POLLY, b"[", 400),
                 (POLLY, {"status": "queued"}, 400),
                 (POLLY, {}, 400),
                 (POLLY, {"status": "completed", "response_preview": "polled"}, 200),
@@ -232,6 +243,8 @@ def test_a_poll_target_gets_a_row_and_no_request_and_reports_later(database: Dat
                 (*RESULT, "completed"),
                 (*INBOX, "ok"),
             ]
+            strange = f"/workspaces/{POLLY}/delegations/%00%ED%A0%80/update"
+            assert (await it.post(strange, {"status": "completed"}))[0] == 404
             last = (await it.events(d))[-1]
             assert last == ("DELEGATION_COMPLETE", {"delegation_id": d, "response_preview": "polled"})
             assert await it.rows.fetchval(ledger) == "completed"

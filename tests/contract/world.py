@@ -87,6 +87,7 @@ class Agent:
 
     behaviours: list[Behaviour]
     requests: list[dict[str, Any]] = field(default_factory=list)
+    contacted: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
     _server: asyncio.Server | None = None
 
@@ -110,6 +111,7 @@ class Agent:
                 int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length")
             )
             self.requests.append(json.loads(await reader.readexactly(length)))
+            self.contacted.set()
             number = min(len(self.requests), len(self.behaviours)) - 1
             await self.behaviours[number](writer)
         writer.close()
@@ -233,9 +235,7 @@ class World:
             return response.status, await response.json()
 
     async def delegate(self, *, target: str = BOB, **body: Any) -> tuple[int, Any]:
-        return await self.post(
-            f"/workspaces/{ANN}/delegate", {"target_id": target, "task": "write the tests", **body}
-        )
+        return await self.post(f"/workspaces/{ANN}/delegate", {"target_id": target, "task": "write the tests", **body})
 
     async def status(self, delegation_id: str) -> str | None:
         return await self.rows.fetchval(
@@ -245,8 +245,8 @@ class World:
     async def settled(self, delegation_id: str, *statuses: str, within_s: float = 8.0) -> str:
         """Wait until the delegate row has one of the statuses (completed or failed unless said)."""
         async with asyncio.timeout(within_s):
-            while (status := await self.status(delegation_id)) not in (statuses or ("completed", "failed")):
-                await asyncio.sleep(0.01)
+            while (status := await self.status(delegation_id)) not in (statuses or ("completed", "failed")):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # the database does not call back
         return str(status)
 
     async def kinds(self, delegation_id: str) -> list[tuple[str, str, str]]:

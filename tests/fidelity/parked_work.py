@@ -60,7 +60,7 @@ def way(
     """Enter a way under its function's name."""
 
     def enter(park: Callable[[Life], Awaitable[None]]) -> Callable[[Life], Awaitable[None]]:
-        WAYS[park.__name__] = Way(park, visit)  # type: ignore[attr-defined]
+        WAYS[park.__name__] = Way(park, visit)
         return park
 
     return enter
@@ -159,7 +159,7 @@ async def call_at(life: Life) -> None:
 @way()
 async def call_later_in_a_copied_context(life: Life) -> None:
     loop = asyncio.get_running_loop()
-    contextvars.copy_context().run(lambda: contextvars.copy_context().run(loop.call_later, DUE_S, life.act))
+    contextvars.copy_context().run(lambda: contextvars.copy_context().run(lambda: loop.call_later(DUE_S, life.act)))
 
 
 @way()
@@ -454,9 +454,8 @@ async def _answer_late() -> None:
 @way(_answer_late)
 async def http_client(life: Life) -> None:
     await asyncio.sleep(0.3)  # until the visitor serves
-    async with ClientSession() as session:
-        async with session.post(f"http://harness:{PORT + 1}/") as response:
-            await life.work(response.read())
+    async with ClientSession() as session, session.post(f"http://harness:{PORT + 1}/") as response:
+        await life.work(response.read())
 
 
 @way()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import aiohttp
 from aiohttp import ClientSession, ClientTimeout, web
 
 from .servers import (
@@ -16,7 +17,7 @@ from .servers import (
     nonblocking,
     scripted_server,
 )
-from .stage import LINGER_ZERO, UNKNOWN_HOST, Observations, Stage, attempt, enter, outcome, situation
+from .stage import LINGER_ZERO, UNKNOWN_HOST, Observations, Stage, attempt, enter, outcome, reset, situation
 
 
 async def _free_port(stage: Stage) -> int:
@@ -60,7 +61,7 @@ async def names_resolve_to_stream_addresses(stage: Stage) -> Observations:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(stage.host, 80, family=socket.AF_INET, type=socket.SOCK_STREAM)
     family, kind, protocol, _, address = found[0]
-    return [len(found), family, kind, protocol, len(address), address[1], type(address[0]).__name__]
+    return [len(found), int(family), int(kind), protocol, len(address), int(address[1]), type(address[0]).__name__]
 
 
 def _unanswered(timeout: ClientTimeout) -> None:
@@ -111,14 +112,15 @@ async def pool_exhaustion_hits_connect_timeout(stage: Stage) -> Observations:
         await release.wait()
         return web.Response(text="late")
 
-    async with application(stage, handler) as port:
-        async with ClientSession(f"http://{stage.host}:{port}", timeout=ClientTimeout(connect=0.1)) as session:
-            session.connector._limit = 1  # type: ignore[union-attr]
-            first = asyncio.ensure_future(session.get("/"))
-            await stage.settle()
-            second = await outcome(session.get("/"))
-            release.set()
-            return [second, (await first).status]
+    async with (
+        application(stage, handler) as port,
+        browsing(stage, port, timeout=ClientTimeout(connect=0.1), connector=aiohttp.TCPConnector(limit=1)) as session,
+    ):
+        first = asyncio.ensure_future(session.get("/"))
+        await stage.settle()
+        second = await outcome(session.get("/"))
+        release.set()
+        return [second, (await first).status]
 
 
 @situation
@@ -340,4 +342,18 @@ async def localhost_is_the_own_machine(stage: Stage) -> Observations:
     seen = [await outcome(reader.read()), str(writer.get_extra_info("peername")[0])]
     writer.close()
     server.close()
+    return seen
+
+
+@situation
+async def connecting_succeeds_before_the_server_can_reset(stage: Stage) -> Observations:
+    # The server cannot accept before the client's end is established, so a reset never reaches a connect.
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reset(writer.transport)
+
+    seen: Observations = []
+    async with scripted_server(stage, script) as port:
+        for _ in range(10):
+            async with connected(stage, port) as (reader, _):
+                seen.append(await outcome(reader.read()))
     return seen

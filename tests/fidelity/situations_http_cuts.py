@@ -11,7 +11,7 @@ import functools
 from aiohttp import ClientSession, web
 
 from .servers import HEAD_END, application, browsing, connected, scripted_server
-from .stage import Observations, Stage, cut, enter, outcome
+from .stage import Observations, Stage, cut, describe, enter, outcome
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
 _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -38,13 +38,9 @@ async def _exchange(session: ClientSession, method: str) -> Observations:
     try:
         response = await session.request(method, "/")
     except Exception as error:
-        return ["no response", await outcome(_raised(error))]
+        return ["no response", describe(error)]
     async with response:
         return [response.status, await outcome(response.read())]
-
-
-async def _raised(error: Exception) -> None:
-    raise error
 
 
 async def _response_is_cut(stage: Stage, *, sent: bytes, how: str, method: str, at_once: bool) -> Observations:
@@ -131,7 +127,7 @@ for _how in ("FIN", "RST"):
 
 
 async def _upload_is_cut(stage: Stage, *, read_bytes: int, how: str) -> Observations:
-    """The server ends while most of a big request body still waits in its receive buffer and the client's send buffer."""
+    """The server ends while most of a big request body still waits in buffers of both ends."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(HEAD_END)

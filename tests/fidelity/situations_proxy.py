@@ -1,4 +1,4 @@
-"""A fault proxy written with asyncio streams, between an aiohttp client and an aiohttp server: forwarding and cutting."""
+"""A fault proxy of asyncio streams between an aiohttp client and an aiohttp server: forwarding, and cutting."""
 
 from __future__ import annotations
 
@@ -72,11 +72,14 @@ async def _through_a_proxy(stage: Stage, *, limits: dict[str, int], how: str) ->
             assert body == _BODY
             return len(body)
 
-    async with application(stage, handler) as target:
-        async with _proxy(stage, target, limits=limits, how=how) as port, browsing(stage, port) as session:
-            result = await outcome(ask())
-            await stage.settle()
-            return [result, *handled]
+    async with (
+        application(stage, handler) as target,
+        _proxy(stage, target, limits=limits, how=how) as port,
+        browsing(stage, port) as session,
+    ):
+        result = await outcome(ask())
+        await stage.settle()
+        return [result, *handled]
 
 
 enter("proxy_forwards", functools.partial(_through_a_proxy, limits={}, how="FIN"))

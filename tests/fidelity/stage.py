@@ -52,7 +52,7 @@ SITUATIONS: dict[str, Situation] = {}
 
 def situation(play: Situation) -> Situation:
     """Enter a situation under its function's name."""
-    enter(play.__name__, play)  # type: ignore[attr-defined]
+    enter(play.__name__, play)
     return play
 
 

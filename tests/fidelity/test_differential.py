@@ -16,22 +16,30 @@ from sim.kernel import Simulation
 
 from . import (
     situations_connect,
+    situations_flow_control,
     situations_http,
     situations_http_cuts,
+    situations_http_endings,
+    situations_protocols,
     situations_proxy,
     situations_sockets,
     situations_streams,
+    situations_websockets,
 )
 from .stage import SITUATIONS, Observations, Stage
 
 # Importing these modules enters their situations.
 MODULES = (
     situations_connect,
+    situations_flow_control,
     situations_http,
     situations_http_cuts,
+    situations_http_endings,
+    situations_protocols,
     situations_proxy,
     situations_sockets,
     situations_streams,
+    situations_websockets,
 )
 SEEDS = (1, 2, 3)
 _REAL_PATIENCE_S = 20.0

@@ -1,4 +1,4 @@
-"""Only legal schedules: correct programs stay correct with every seed (and are correct: they hold on asyncio's loop)."""
+"""Only legal schedules: correct programs (they hold on asyncio's own loop) stay correct with every seed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import pytest
 
 from sim.kernel import Simulation
 
+from . import legal_programs_together
 from .legal_programs import PROGRAMS
+
+MODULES = (legal_programs_together,)  # importing it enters its programs
 
 SEEDS = 500
 _PATIENCE_S = 20.0
@@ -35,9 +38,7 @@ def test_holds_with_every_seed(name: str) -> None:
                 raise
 
 
-@pytest.mark.parametrize(
-    "name", ["bytes_arrive_complete_and_in_order", "lines_arrive_in_order_on_each_connection"]
-)
+@pytest.mark.parametrize("name", ["bytes_arrive_complete_and_in_order", "lines_arrive_in_order_on_each_connection"])
 def test_seeds_differ_and_repeat(name: str) -> None:
     def trace(seed: int) -> str:
         with Simulation(seed) as sim:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
-import aiohttp
 import pytest
-from aiohttp import web
 
-from sim.kernel import Node, Simulation
+from sim.kernel import Simulation
 
 from .parked_work import DUE_S, HOST, PORT, WAYS, Life, Way
-from .stage import attempt, outcome
+from .story import play
 
 SEEDS = range(5)
 WITNESS_PORT = 9000
@@ -38,18 +35,8 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL + 1)
 
 
-def play(seed: int, story: Callable[[Simulation], Awaitable[None]]) -> None:
-    """Run a story in a fresh world."""
-    with Simulation(seed) as sim:
-        sim.run(_awaited(story(sim)))
-
-
-async def _awaited(story: Awaitable[None]) -> None:
-    await story
-
-
 async def _life_of(sim: Simulation, way: Way, *, killed: bool, restarted: bool = False) -> tuple[list[str], bytes]:
-    """What others noticed of a machine whose program parked work and that was killed before the work was due, or not."""
+    """What others noticed of a machine with parked work that was killed before the work was due, or was not."""
     acts: list[str] = []
     received = bytearray()
 
@@ -104,7 +91,8 @@ def test_parked_work_acts_when_nobody_cuts_the_power(name: str) -> None:
 def test_parked_work_does_not_survive_a_power_cut(name: str, restarted: bool) -> None:
     for seed in SEEDS:
         with Simulation(seed) as sim:
-            assert sim.run(_life_of(sim, WAYS[name], killed=True, restarted=restarted)) == ([], b""), f"with seed {seed}"
+            noticed = sim.run(_life_of(sim, WAYS[name], killed=True, restarted=restarted))
+        assert noticed == ([], b""), f"with seed {seed}"
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
@@ -114,14 +102,15 @@ def test_eager_ways_are_tested() -> None:
 
 def test_what_a_machine_queued_before_it_killed_itself_does_not_run() -> None:
     async def story(sim: Simulation) -> None:
-        node, acts = sim.node(HOST), []
+        node = sim.node(HOST)
+        acts: list[str] = []
 
         async def suicide() -> None:
             loop = asyncio.get_running_loop()
             future = loop.create_future()
-            future.add_done_callback(acts.append)
+            future.add_done_callback(lambda _: acts.append("future"))
             task = asyncio.ensure_future(asyncio.sleep(0))
-            task.add_done_callback(acts.append)
+            task.add_done_callback(lambda _: acts.append("task"))
             loop.call_soon(acts.append, "soon")
             loop.call_later(0, acts.append, "later")
             future.set_result("done")
@@ -191,13 +180,13 @@ def test_paused_machine_catches_up() -> None:
 
         async def work() -> None:
             for number in range(3):
-                loop.call_later(number / 10, lambda number=number: acts.append((f"timer {number}", _age())))
+                loop.call_later(number / 10, note, f"timer {number}")
 
-        def _age() -> int:
-            return round(loop.time() - begun)
+        def note(what: str) -> None:
+            acts.append((what, round(loop.time() - begun)))
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            acts.append((repr(await reader.readline()), _age()))
+            note(repr(await reader.readline()))
             writer.write(b"here\n")
 
         await node.spawn(asyncio.start_server(serve, "0.0.0.0", PORT))
@@ -231,262 +220,3 @@ def test_other_machines_do_not_notice() -> None:
         assert acts.count("victim") == 2 and acts.count("survivor") == 5
 
     play(1, story)
-
-
-# --- what peers see -------------------------------------------------------------------------------------------------
-
-
-async def _serving(node: Node, *, reads: bool = True) -> None:
-    """Start an echo server on the machine; one that reads nothing if so asked."""
-
-    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            writer.write(line)
-
-    class Deaf(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            transport.pause_reading()  # type: ignore[attr-defined]
-
-    async def start() -> None:
-        if reads:
-            await asyncio.start_server(echo, "0.0.0.0", PORT)
-        else:
-            await asyncio.get_running_loop().create_server(Deaf, "0.0.0.0", PORT)
-
-    await node.spawn(start())
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_peer_of_a_dead_machine_sees_an_end_then_refusal(seed: int) -> None:
-    async def story(sim: Simulation) -> None:
-        node = sim.node(HOST)
-        await _serving(node)
-        reader, writer = await asyncio.open_connection(HOST, PORT)
-        writer.write(b"hello\n")
-        assert await reader.readline() == b"hello\n"
-        node.kill()
-        assert await reader.read() == b""
-        writer.write(b"anyone?")
-        await asyncio.sleep(1)
-        writer.write(b"anyone?")
-        assert await outcome(writer.wait_closed()) == "builtins.BrokenPipeError[32]"
-        assert await outcome(asyncio.open_connection(HOST, PORT)) == "builtins.ConnectionRefusedError[111]"
-
-    play(seed, story)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_peer_sees_a_reset_where_the_dead_machine_left_data_unread(seed: int) -> None:
-    async def story(sim: Simulation) -> None:
-        node = sim.node(HOST)
-        await _serving(node, reads=False)
-        reader, writer = await asyncio.open_connection(HOST, PORT)
-        writer.write(b"unread")
-        await asyncio.sleep(1)
-        node.kill()
-        assert await outcome(reader.read()) == "builtins.ConnectionResetError[104]"
-
-    play(seed, story)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_connecting_to_a_machine_that_dies_meanwhile_fails(seed: int) -> None:
-    async def story(sim: Simulation) -> None:
-        node = sim.node(HOST)
-        await _serving(node)
-        connecting = asyncio.ensure_future(asyncio.open_connection(HOST, PORT))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        node.kill()
-        assert await outcome(connecting) == "builtins.ConnectionRefusedError[111]"
-
-    play(seed, story)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_bytes_on_the_wire_still_arrive(seed: int) -> None:
-    async def story(sim: Simulation) -> None:
-        node = sim.node(HOST)
-
-        async def last_words(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"last words")
-            node.kill()
-
-        await node.spawn(asyncio.start_server(last_words, "0.0.0.0", PORT))
-        reader, _ = await asyncio.open_connection(HOST, PORT)
-        assert await reader.read() == b"last words"
-
-    play(seed, story)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_http_client_of_a_dead_machine_fails_at_once(seed: int) -> None:
-    async def story(sim: Simulation) -> None:
-        node = sim.node(HOST)
-
-        async def handler(request: web.Request) -> web.Response:
-            await asyncio.sleep(3600)
-            return web.Response()
-
-        async def start() -> None:
-            application = web.Application()
-            application.router.add_post("/", handler)
-            runner = web.AppRunner(application, access_log=None)
-            await runner.setup()
-            await web.TCPSite(runner, "0.0.0.0", PORT).start()
-
-        await node.spawn(start())
-        async with aiohttp.ClientSession() as session:
-            asking = asyncio.ensure_future(session.post(f"http://{HOST}:{PORT}/"))
-            await asyncio.sleep(1)
-            node.kill()
-            killed_at_s = sim.time_s
-            seen = await outcome(asking)
-            assert seen == "aiohttp.client_exceptions.ServerDisconnectedError[None]"
-            assert sim.time_s - killed_at_s < 0.1
-
-    play(seed, story)
-
-
-# --- coming back ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_restarted_machine_serves_on_the_same_port_with_state_of_its_own(seed: int) -> None:
-    async def story(sim: Simulation) -> None:
-        node = sim.node(HOST)
-        alive: list[str] = []
-
-        async def program(life: str) -> None:
-            served = 0
-
-            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                nonlocal served
-                while await reader.readline():
-                    served += 1
-                    writer.write(f"{life} {served}\n".encode())
-
-            async def beat() -> None:
-                while True:
-                    await asyncio.sleep(0.1)
-                    alive.append(life)
-
-            beating = asyncio.create_task(beat())
-            server = await asyncio.start_server(serve, "0.0.0.0", PORT)
-            async with server:
-                await asyncio.gather(beating, server.serve_forever())
-
-        async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-            writer.write(b"?\n")
-            return await reader.readline()
-
-        old_connections = []
-        for life in ("first", "second", "third"):
-            if life != "first":
-                node.restart()
-            alive.clear()
-            node.spawn(program(life))
-            await asyncio.sleep(1)
-            assert set(alive) == {life}
-            connection = await asyncio.open_connection(HOST, PORT)
-            assert await ask(*connection) == f"{life} 1\n".encode()
-            assert await ask(*connection) == f"{life} 2\n".encode()
-            for reader, _ in old_connections:
-                assert await reader.read() == b""
-            old_connections.append(connection)
-            node.kill()
-            await asyncio.sleep(0.5)
-            alive.clear()
-            await asyncio.sleep(0.5)
-            assert alive == []
-            assert await outcome(asyncio.open_connection(HOST, PORT)) == "builtins.ConnectionRefusedError[111]"
-
-    play(seed, story)
-
-
-def test_restarting_a_living_machine_kills_it_first() -> None:
-    async def story(sim: Simulation) -> None:
-        acts: list[str] = []
-
-        async def work(life: str) -> None:
-            try:
-                await asyncio.sleep(1)
-            finally:
-                acts.append(life)
-
-        node = sim.node(HOST)
-        node.spawn(work("first"))
-        await asyncio.sleep(0.5)
-        node.restart()
-        node.spawn(work("second"))
-        await asyncio.sleep(5)
-        assert acts == ["second"]
-
-    play(1, story)
-
-
-def test_spawning_on_a_dead_machine_is_an_error_that_tells_what_to_do() -> None:
-    async def story(sim: Simulation) -> None:
-        node = sim.node(HOST)
-        node.kill()
-        node.kill()
-        with pytest.raises(RuntimeError, match="restart"):
-            node.spawn(asyncio.sleep(0))
-        node.restart()
-        assert await node.spawn(asyncio.sleep(0, "alive")) == "alive"
-
-    play(1, story)
-
-
-def test_unused_port_of_a_dead_machine_can_be_bound_by_its_next_life_at_once() -> None:
-    async def story(sim: Simulation) -> None:
-        node = sim.node(HOST)
-        for _ in range(3):
-            await _serving(node)
-            _, writer = await asyncio.open_connection(HOST, PORT)
-            writer.write(b"hello\n")
-            node.restart()
-
-    play(1, story)
-
-
-def test_kills_are_deterministic() -> None:
-    async def story(sim: Simulation) -> None:
-        node = sim.node(HOST)
-        for _ in range(3):
-            await _serving(node)
-            for number in range(3):
-                with contextlib.suppress(OSError):
-                    reader, writer = await asyncio.open_connection(HOST, PORT)
-                    writer.write(b"%d\n" % number)
-                    await reader.readline()
-            node.restart()
-
-    def trace(seed: int) -> str:
-        with Simulation(seed) as sim:
-            sim.run(story(sim))
-            return sim.trace_hash()
-
-    assert [trace(seed) for seed in range(5)] == [trace(seed) for seed in range(5)]
-
-
-def test_world_can_be_thrown_away_with_dead_machines_in_it() -> None:
-    acts: list[str] = []
-    with Simulation(1) as sim:
-
-        async def story() -> None:
-            async def work() -> None:
-                try:
-                    await asyncio.sleep(3600)
-                finally:
-                    acts.append("finally")
-                    await asyncio.sleep(0)
-
-            node = sim.node(HOST)
-            node.spawn(work())
-            await asyncio.sleep(1)
-            node.kill()
-
-        sim.run(story())
-        assert acts == []
-    assert attempt(sim.close) == "None"

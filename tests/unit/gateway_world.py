@@ -58,9 +58,7 @@ class Bench:
         vars(asyncpg.connection)["_uid"] = 0
         self.database.reset(seed_sql)
         statements: list[Statement] = []
-        gateway = Gateway(
-            self.backends, random=random.Random(seed), fast=fast, on_statement=statements.append
-        )
+        gateway = Gateway(self.backends, random=random.Random(seed), fast=fast, on_statement=statements.append)
         listener = await asyncio.get_running_loop().create_server(gateway.protocol_factory, "127.0.0.1", 0)
         try:
             port = listener.sockets[0].getsockname()[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, get_args
 
 import aiohttp
 import pytest
@@ -28,7 +28,9 @@ from fakes.behaviours import (
     Status,
     Truncate,
 )
+from fakes.from_scenario import from_scenario
 from fakes.reset import reset
+from sim.scenario import behaviours as scenario
 
 from .toxiproxy_world import read_to_end
 
@@ -41,7 +43,9 @@ REQUEST = {
 Check = Callable[[Agent, aiohttp.ClientSession, list[AgentSaw]], Awaitable[None]]
 
 
-def play(check: Check, *behaviours: Behaviour, caplog: pytest.LogCaptureFixture | None = None) -> list[AgentSaw]:
+def play(
+    check: Check, *behaviours: Behaviour | scenario.Behaviour, caplog: pytest.LogCaptureFixture | None = None
+) -> list[AgentSaw]:
     seen: list[AgentSaw] = []
 
     async def run() -> None:
@@ -81,9 +85,11 @@ def stages(seen: list[AgentSaw]) -> list[str]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise TimeoutError("the agent did not see it")
 
 
 def test_a_reply_is_a2a_and_its_id_is_derived() -> None:
@@ -189,8 +195,6 @@ def test_after_s_and_slow_take_their_time() -> None:
 def test_a_cut_body_arrives_up_to_the_cut(
     kind: type[Partial] | type[Truncate], portion: Portion, ending: Ending, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wire: list[bytes] = []
-
     async def check(agent: Agent, session: aiohttp.ClientSession, seen: list[AgentSaw]) -> None:
         whole = (await ask(session))[1]
         reader, writer = await raw(agent, raw_request())
@@ -207,7 +211,6 @@ def test_a_cut_body_arrives_up_to_the_cut(
             size = f"{expected:x}\r\n".encode()
             assert b"chunked" in head
             assert len(body) == (expected + len(size) + 2 if expected else 0)
-        wire.append(received)
         writer.close()
 
     seen = play(check, Reply(), kind(portion, ending), caplog=caplog)
@@ -218,7 +221,7 @@ def test_a_cut_body_arrives_up_to_the_cut(
 @pytest.mark.parametrize("before_body", [True, False])
 def test_reset_on_request(before_body: bool, caplog: pytest.LogCaptureFixture) -> None:
     async def check(agent: Agent, session: aiohttp.ClientSession, seen: list[AgentSaw]) -> None:
-        reader, writer = await raw(agent, raw_request())
+        reader, _writer = await raw(agent, raw_request())
         assert await read_to_end(reader) == (b"", "ConnectionResetError")
         with pytest.raises(aiohttp.ClientOSError):
             await ask(session)
@@ -271,6 +274,42 @@ def test_a_request_that_is_not_a2a_is_answered_all_the_same(body: bytes) -> None
 
     seen = play(check, Reply())
     assert (seen[-1].stage, seen[-1].method, seen[-1].message_id) == ("answered", None, None)
+
+
+SAME: list[tuple[scenario.Behaviour, Behaviour]] = [
+    (scenario.Reply(text="a", after_s=1.5), Reply("a", 1.5)),
+    (scenario.Slow(text="a", duration_s=2.0, pieces=3), Slow("a", 2.0, 3)),
+    (scenario.Busy(), Busy()),
+    (scenario.Restarting(), Restarting()),
+    (scenario.Status(code=502, body="b"), Status(502, "b")),
+    (scenario.Empty(code=204), Empty(204)),
+    (scenario.Partial(body="half", ending="close", text="a"), Partial("half", "close", "a")),
+    (scenario.Truncate(body=7, ending="close", text="a"), Truncate(7, "close", "a")),
+    (scenario.Hang(), Hang()),
+    (scenario.JsonRpcError(code=-1, message="m"), JsonRpcError(-1, "m")),
+    (scenario.Garbage(text="g"), Garbage("g")),
+    (scenario.Cut(when="before_body", ending="close"), ResetOnRequest(True, "close")),
+    (scenario.Cut(), ResetOnRequest(False, "reset")),
+]
+
+
+@pytest.mark.parametrize(("told", "done"), SAME)
+def test_every_behaviour_of_a_scenario_has_its_own_here(told: scenario.Behaviour, done: Behaviour) -> None:
+    assert from_scenario(told) == done
+
+
+def test_no_behaviour_of_a_scenario_is_forgotten() -> None:
+    assert {type(told) for told, _ in SAME} == set(get_args(scenario.Behaviour))
+
+
+def test_an_agent_takes_behaviours_of_a_scenario() -> None:
+    async def check(agent: Agent, session: aiohttp.ClientSession, seen: list[AgentSaw]) -> None:
+        with pytest.raises(aiohttp.ClientOSError):
+            await ask(session)
+        assert (await ask(session))[0] == 200
+
+    seen = play(check, scenario.Cut(), scenario.Reply())
+    assert stages(seen) == ["opened", "delivered", "cut", "opened", "delivered", "answered"]
 
 
 def test_an_agent_needs_a_behaviour() -> None:

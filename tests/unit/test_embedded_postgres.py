@@ -158,9 +158,7 @@ def test_two_servers_side_by_side() -> None:
 
 
 @pytest.mark.skipif(not ROOT, reason="only root has to change its user")
-def test_binaries_that_the_other_user_cannot_read_are_copied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_binaries_that_the_other_user_cannot_read_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = postgres.binaries_folder()
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)

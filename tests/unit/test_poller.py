@@ -23,6 +23,7 @@ class Inbox:
         self.queries: list[dict[str, str]] = []
         self.tokens: list[str | None] = []
         self.failures: list[int | str] = []
+        self.recovered = asyncio.Event()
 
     def add(self, identity: str, *, source: str | None = PEER, method: str = "message/send") -> None:
         self.rows.append({"id": identity, "source_id": source, "method": method})
@@ -38,6 +39,7 @@ class Inbox:
                 assert request.transport is not None
                 await reset(request.transport)
             return web.Response(text="not json")
+        self.recovered.set()
         cursor = request.query.get("since_id")
         if cursor is None:
             return web.json_response(self.rows[::-1])
@@ -127,9 +129,8 @@ def test_run_survives_errors_and_sends_its_token() -> None:
         inbox.add("a")
         inbox.failures = [500, "reset", "reset", 503, "not json", 429]
         running = asyncio.create_task(poller.run())
-        async with asyncio.timeout(5):
-            while not got:
-                await asyncio.sleep(0.01)
+        await asyncio.wait_for(inbox.recovered.wait(), 5)
+        await asyncio.sleep(0.1)
         running.cancel()
         assert got == ["a"]
         assert not inbox.failures

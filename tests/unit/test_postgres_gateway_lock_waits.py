@@ -160,7 +160,8 @@ def test_an_insert_waits_for_an_open_insert_of_the_same_key(bench: Bench, fast: 
             assert await third == "INSERT 0 0"
         else:
             await held.rollback()
-            inserted, ignored = await asyncio.gather(second, third, return_exceptions=True)
+            outcome: Any = await asyncio.gather(second, third, return_exceptions=True)
+            inserted, ignored = outcome
             ids = [r["id"] for r in await a.fetch("SELECT id FROM item")]
             if ids == [2]:
                 assert (inserted, ignored) == ("INSERT 0 1", "INSERT 0 0")
@@ -271,8 +272,7 @@ def test_a_world_may_end_with_parked_and_open_sessions(bench: Bench, fast: bool)
         a, b, c = [await world.connect() for _ in range(3)]
         await holding(a, 1)
         await holding(b, 2)
-        world.tasks = [await waiting(b.execute(BUMP, 1)), await waiting(c.execute(BUMP, 1))]  # type: ignore[attr-defined]
-        for task in world.tasks:  # type: ignore[attr-defined]
+        for task in (await waiting(b.execute(BUMP, 1)), await waiting(c.execute(BUMP, 1))):
             task.add_done_callback(lambda t: t.cancelled() or t.exception())
 
     for _ in range(3):

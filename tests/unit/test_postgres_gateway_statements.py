@@ -141,6 +141,38 @@ def test_ddl_is_seen_by_statements_that_were_prepared_before(bench: Bench, fast:
     bench.play(story, fast=fast)
 
 
+def test_preparing_fails_in_a_failed_transaction_however_well_known_the_statement_is(bench: Bench, fast: bool) -> None:
+    async def story(world: World) -> None:
+        connection = await world.connect()
+        await (await connection.prepare("SELECT n FROM item")).fetch()
+        transaction = connection.transaction()
+        await transaction.start()
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await connection.execute("SELECT 1 / 0")
+        with pytest.raises(asyncpg.InFailedSQLTransactionError):
+            await connection.prepare("SELECT n FROM item")
+        await transaction.rollback()
+        await connection.prepare("SELECT n FROM item")
+
+    bench.play(story, fast=fast)
+
+
+def test_preparing_takes_the_snapshot_of_a_repeatable_read_transaction(bench: Bench, fast: bool) -> None:
+    async def story(world: World) -> None:
+        reader, writer = await world.connect(), await world.connect()
+        await (await reader.prepare("SELECT what FROM log")).fetch()
+        async with reader.transaction(isolation="repeatable_read"):
+            statement = await reader.prepare("SELECT what FROM log")
+            await writer.execute("INSERT INTO log (what) VALUES ('later')")
+            assert await statement.fetch() == []
+        async with reader.transaction():
+            statement = await reader.prepare("SELECT what FROM log")
+            await writer.execute("INSERT INTO log (what) VALUES ('later')")
+            assert len(await statement.fetch()) == 2
+
+    bench.play(story, fast=fast)
+
+
 @pytest.mark.parametrize(
     ("sql", "named"),
     [
@@ -234,6 +266,7 @@ def test_what_the_tap_sees(bench: Bench, fast: bool) -> None:
                 await pool.execute("INSERT INTO item (id) VALUES ($1)", 1)
             with pytest.raises(asyncpg.UndefinedTableError):
                 await pool.fetch("SELECT * FROM nothing")
+        assert [s.result for s in world.statements if s.failed] == ["23505", "42P01"]
         return [(s.connection, s.kind, s.result) for s in world.statements]
 
     reset = (1, "select", "RESET")

@@ -39,7 +39,9 @@ def test_a_duration(text: str, seconds: Fraction) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "s", "5", "1.s", ".5s", "-1s", "+1s", "1e3s", "5 s", "1s1m", "1s1s", "5S", "٣s", "1s\n", "9999999999s"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text", ["", "s", "5", "1.s", ".5s", "-1s", "+1s", "1e3s", "5 s", "1s1m", "1s1s", "5S", "٣s", "1s\n", "9999999999s"]
+)
 def test_no_duration(text: str) -> None:
     with pytest.raises(DurationError):
         parse_duration(text)

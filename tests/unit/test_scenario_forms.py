@@ -57,15 +57,18 @@ from sim.scenario.wording import describe, describe_fault, describe_step
 DATABASE, CLIENT, BOB = "broker-database", "client-broker", "broker-agent:bob"
 
 
-def load(*, agent: str = "reply", steps: str = "", faults: str = "", expect: str = "", more: str = "") -> Scenario:
-    """A scenario of ann, bob and one delegation `d1`, with more of what a test is about."""
-    return load_text(
+def scenario(*, agent: str = "reply", steps: str = "", faults: str = "", expect: str = "", more: str = "") -> str:
+    """A file about ann, bob and one delegation `d1`, with more of what a test is about."""
+    return (
         f"title: t\nworkspaces:\n  ann: {{delivery: poll}}\n  bob: {{agent: {agent}}}\n{more}\n"
         f"steps:\n  - delegate: {{from: ann, to: bob}}\n{steps}\n"
         + (f"faults:\n{faults}\n" if faults else "")
-        + (f"expect:\n{expect}\n" if expect else ""),
-        "scenarios/family/case.yaml",
+        + (f"expect:\n{expect}\n" if expect else "")
     )
+
+
+def load(**parts: str) -> Scenario:
+    return load_text(scenario(**parts), "scenarios/family/case.yaml")
 
 
 BEHAVIOURS: list[tuple[str, Behaviour, str]] = [
@@ -365,9 +368,9 @@ def test_settings_keep_their_type_and_durations_become_seconds() -> None:
 
 
 def test_the_head_of_a_scenario() -> None:
-    scenario = load(more="covers: [INV-30, H68, D4]\nsettle: 2h")
-    assert (scenario.path, scenario.family, scenario.name) == ("scenarios/family/case.yaml", "family", "case")
-    assert (scenario.title, scenario.covers, scenario.settle_s) == ("t", ("INV-30", "H68", "D4"), 7200.0)
+    head = load(more="covers: [INV-30, H68, D4]\nsettle: 2h")
+    assert (head.path, head.family, head.name) == ("scenarios/family/case.yaml", "family", "case")
+    assert (head.title, head.covers, head.settle_s) == ("t", ("INV-30", "H68", "D4"), 7200.0)
     assert load().settle_s == 3600.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from textwrap import dedent
 
 import pytest
@@ -169,3 +170,9 @@ def test_the_error_holds_all_mistakes_and_their_number() -> None:
     shown = str(caught.value)
     assert [shown.count(problem.render()) for problem in caught.value.problems] == [1, 1, 1]
     assert shown.endswith("\n\n3 mistakes")
+
+
+def test_the_error_survives_the_way_out_of_a_worker_process() -> None:
+    error = ScenarioError([Problem(path="a.yaml", line=1, column=1, message="m")])
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.problems, str(again)) == (error.problems, str(error))

@@ -30,9 +30,7 @@ def merged(framer: Framer, data: bytes, step: int) -> list[Item]:
 
 
 def wire(items: list[Item]) -> bytes:
-    return b"".join(
-        item if isinstance(item, bytes) else item.data if isinstance(item, Body) else b"" for item in items
-    )
+    return b"".join(item if isinstance(item, bytes) else item.data if isinstance(item, Body) else b"" for item in items)
 
 
 def response(head: str, body: bytes = b"") -> bytes:

@@ -73,9 +73,7 @@ class Gateway:
         )
         return backend, shortcuts, Tap(session.number, self._on_statement) if self._on_statement else None
 
-    def discharge(
-        self, session: Session, backend: Backend, shortcuts: Shortcuts | None, *, marked: bool
-    ) -> None:
+    def discharge(self, session: Session, backend: Backend, shortcuts: Shortcuts | None, *, marked: bool) -> None:
         del self._sessions[session.number]
         keep_statements = shortcuts is not None and shortcuts.may_keep_statements
         self._backends.release(backend, keep_statements=keep_statements, wait=marked or bool(self.waits))

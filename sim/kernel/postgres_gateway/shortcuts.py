@@ -160,9 +160,7 @@ class Shortcuts:
     def _new(self, key: bytes) -> Prepared:
         backend = self._backend
         backend.names_made += 1
-        return Prepared(
-            b"fumble %d" % backend.names_made, key[: key.index(0)], b"", self._backends.schema_version
-        )
+        return Prepared(b"fumble %d" % backend.names_made, key[: key.index(0)], b"", self._backends.schema_version)
 
     def _renamed(self, marks: list[Mark], batch: bytes) -> Iterator[bytes]:
         names = self._names

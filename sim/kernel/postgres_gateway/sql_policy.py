@@ -85,9 +85,7 @@ _SETS_TIMER = re.compile(
 _CLOCK_WORD = r"'(?:now|today|tomorrow|yesterday)'"
 _CLOCK_TYPE = r"(?:timestamptz|timestamp|date|time)\b"
 _CLOCK_LITERAL = re.compile(rf"{_CLOCK_WORD}\s*::\s*{_CLOCK_TYPE}|\b{_CLOCK_TYPE}\s*{_CLOCK_WORD}")
-_HIDDEN = re.compile(
-    r"""--[^\n]*|/\*.*?\*/|\be'(?:\\.|''|[^'\\])*'|'(?:''|[^'])*'|"(?:""|[^"])*\"""", re.DOTALL
-)
+_HIDDEN = re.compile(r"""--[^\n]*|/\*.*?\*/|\be'(?:\\.|''|[^'\\])*'|'(?:''|[^'])*'|"(?:""|[^"])*\"""", re.DOTALL)
 _DOLLAR_QUOTED = re.compile(r"\$(\w*)\$.*?\$\1\$", re.DOTALL)
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _HOLDS_TABLES = re.compile(

@@ -19,11 +19,8 @@ class Statement:
     kind: str
     """First word in lower case: ``select``, ``insert``, ``begin``, ``commit``, ``rollback``, …"""
     result: str
-    """The command tag (``INSERT 0 1``), or the SQLSTATE of the error (``23505``)."""
-
-    @property
-    def failed(self) -> bool:
-        return len(self.result) == 5 and self.result[:2].isalnum() and self.result == self.result.upper()
+    """The command tag (``INSERT 0 1``), or the SQLSTATE if it failed (``23505``)."""
+    failed: bool
 
 
 class Tap:
@@ -39,13 +36,13 @@ class Tap:
         """A batch of the client was answered."""
         asked = self._asked(batch)
         results = _results(reply)
-        if batch[0] == 81 and asked:  # one simple query may hold several statements: the last result counts
-            self._report(asked[0][1], results[-1] if results else "")
+        if batch[0] == 81:  # one simple query may hold several statements: the last result counts
+            self._report(asked[0][1], results[-1])
             return
         ran = [sql for executed, sql in asked if executed]
         for sql, result in zip(ran, results, strict=False):
             self._report(sql, result)
-        if asked and not ran and any(kind == 69 for kind, _ in wire.frames(reply)):
+        if asked and not ran and results:  # it could not be prepared
             self._report(asked[-1][1], results[-1])
 
     def _asked(self, batch: bytes) -> list[tuple[bool, bytes]]:
@@ -65,19 +62,19 @@ class Tap:
                 asked.append((True, self._portals.get(body[: body.index(0)], b"")))
         return asked
 
-    def _report(self, sql: bytes, result: str) -> None:
-        self._on_statement(
-            Statement(self._connection, sql.decode("utf-8", "replace"), examine(sql).kind, result)
-        )
+    def _report(self, sql: bytes, result: tuple[str, bool]) -> None:
+        text = sql.decode("utf-8", "replace")
+        self._on_statement(Statement(self._connection, text, examine(sql).kind, *result))
 
 
-def _results(reply: bytes) -> list[str]:
+def _results(reply: bytes) -> list[tuple[str, bool]]:
+    """How each statement of a reply ended, and whether that was an error."""
     results = []
     for kind, body in wire.frames(reply):
         if kind == 67:  # CommandComplete
-            results.append(body[:-1].decode())
+            results.append((body[:-1].decode(), False))
         elif kind == 69:  # ErrorResponse
-            results.append(wire.report_fields(body)["C"])
+            results.append((wire.report_fields(body)["C"], True))
         elif kind in b"Is":  # EmptyQueryResponse, PortalSuspended
-            results.append("SUSPENDED" if kind == 115 else "EMPTY")
+            results.append(("SUSPENDED" if kind == 115 else "EMPTY", False))
     return results

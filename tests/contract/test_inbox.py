@@ -1,0 +1,140 @@
+"""GET /workspaces/:id/activity: filters, refusals and the cursor."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+
+import pytest
+
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, World, says, world
+
+Database = tuple[str, str]
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+async def seed(it: World, count: int) -> list[str]:
+    """Rows for polly, two to an instant, in the order of their sequence."""
+    ids = [f"00000000-0000-4000-8000-0000000001{number:02d}" for number in range(count)]
+    for number, row_id in enumerate(ids):
+        await it.rows.execute(
+            "INSERT INTO activity_logs (id, workspace_id, source_id, activity_type, method, created_at) "
+            "VALUES ($1, $2, $3, $4, 'm', $5)",
+            row_id,
+            POLLY,
+            [None, ANN][number % 2],
+            ["a2a_receive", "delegation"][number // 3 % 2],
+            NOON + timedelta(seconds=number // 2),
+        )
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "error"),
+    [
+        ("source=nobody", 400, "source must be 'canvas' or 'agent'"),
+        ("peer_id=x", 400, "peer_id must be a UUID"),
+        ("since_secs=abc", 400, "since_secs must be a positive integer"),
+        ("since_secs=0", 400, "since_secs must be a positive integer"),
+        ("since_secs=-5", 400, "since_secs must be a positive integer"),
+        ("before_ts=yesterday", 400, "before_ts must be an RFC 3339 timestamp"),
+        ("before_ts=2026-01-01T00:00:00", 400, "before_ts must be an RFC 3339 timestamp"),
+        ("before_ts=0001-01-01T00:00:00%2B14:00", 400, "before_ts must be an RFC 3339 timestamp"),
+        (f"since_id={NOBODY}", 410, "since_id cursor not found"),
+        ("since_id=junk", 410, "since_id cursor not found"),
+    ],
+)
+def test_an_invalid_parameter_is_refused(database: Database, query: str, status: int, error: str) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            got, body = await it.get(f"/workspaces/{POLLY}/activity?{query}")
+            assert got == status
+            assert body["error"].startswith(error)
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", [5, 4, 3, 2, 1, 0]),
+        ("limit=2", [5, 4]),
+        ("limit=junk", [5, 4, 3, 2, 1, 0]),
+        ("type=a2a_receive", [2, 1, 0]),
+        ("source=canvas", [4, 2, 0]),
+        ("source=agent&type=delegation", [5, 3]),
+        (f"peer_id={ANN}", [5, 3, 1]),
+        (f"peer_id={BOB}", []),
+        ("since_secs=60", []),
+        (f"before_ts={quote((NOON + timedelta(seconds=1)).isoformat())}", [1, 0]),
+        ("since_id={0}", [1, 2, 3, 4, 5]),
+        ("since_id={1}&limit=2", [2, 3]),
+        ("since_id={1}&type=delegation", [3, 4, 5]),
+        ("since_id={5}", []),
+        ("type=%00%ED%A0%80", []),
+    ],
+)
+def test_filters_and_order(database: Database, query: str, expected: list[int]) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            ids = await seed(it, 6)
+            status, rows = await it.get(f"/workspaces/{POLLY}/activity?{query.format(*ids)}")
+            assert status == 200
+            assert [row["id"] for row in rows] == [ids[number] for number in expected]
+
+    asyncio.run(play())
+
+
+def test_a_cursor_of_another_workspace_is_gone(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            ids = await seed(it, 1)
+            assert (await it.get(f"/workspaces/{BOB}/activity?since_id={ids[0]}"))[0] == 410
+
+    asyncio.run(play())
+
+
+def test_a_poller_sees_every_row_once_while_writers_race(database: Database) -> None:
+    """A writer that stalls between drawing its place and committing must not be overtaken (INV-90, D27)."""
+
+    async def play() -> None:
+        async with world(database, says("done")) as it:
+            stalled = it.rows.transaction()
+            await it.delegate(target=POLLY)
+            await asyncio.sleep(0.2)
+            await stalled.start()
+            # As every writer does: take the workspace's slot, then insert.
+            at = await it.rows.fetchval(
+                "UPDATE workspaces SET activity_at = GREATEST(activity_at, $1) WHERE id = $2 RETURNING activity_at",
+                datetime(2020, 1, 1, tzinfo=UTC),
+                POLLY,
+            )
+            slow_id = "00000000-0000-4000-8000-000000000200"
+            await it.rows.execute(
+                "INSERT INTO activity_logs (id, workspace_id, activity_type, created_at) "
+                "VALUES ($1, $2, 'a2a_receive', $3)",
+                slow_id,
+                POLLY,
+                at,
+            )
+            fast = asyncio.create_task(it.delegate(target=POLLY))
+            seen: list[str] = []
+
+            async def poll() -> None:
+                cursor = f"?since_id={seen[-1]}" if seen else "?limit=500"
+                _, rows = await it.get(f"/workspaces/{POLLY}/activity{cursor}")
+                seen.extend(row["id"] for row in (rows if len(cursor) > 10 else reversed(rows)))
+
+            await asyncio.sleep(0.2)
+            await poll()
+            await stalled.commit()
+            await fast
+            await asyncio.sleep(0.3)
+            await poll()
+            _, everything = await it.get(f"/workspaces/{POLLY}/activity")
+            assert sorted(seen) == sorted(row["id"] for row in everything)
+            assert len(seen) == 3
+            assert seen.index(slow_id) == 1
+
+    asyncio.run(play())

@@ -1,0 +1,178 @@
+"""Registration, heartbeats, tokens, the event stream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from tests.contract.world import ANN, BOB, POLLY, says, world
+
+Database = tuple[str, str]
+CARL = "00000000-0000-4000-8000-00000000000d"
+CARD = {"name": "carl"}
+TOKEN_CHARS = 43
+
+
+def test_a_new_agent_registers_once_and_then_needs_its_token(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, environment="production") as it:
+            order = {"id": CARL, "url": it.bob.url, "agent_card": CARD}
+            status, first = await it.post("/registry/register", order)
+            assert (status, first["status"], first["delivery_mode"]) == (200, "registered", "push")
+            token = first["auth_token"]
+            assert len(token) == TOKEN_CHARS
+            bearer = {"Authorization": f"Bearer {token}"}
+            for headers, expected in [
+                ({}, (401, {"error": "missing workspace auth token"})),
+                ({"Authorization": "Bearer x"}, (401, {"error": "invalid workspace auth token"})),
+                (bearer, (200, {"status": "registered", "delivery_mode": "push"})),
+            ]:
+                assert await it.post("/registry/register", order, **headers) == expected
+            beat = {"workspace_id": CARL}
+            assert (await it.post("/registry/heartbeat", beat))[0] == 401
+            assert await it.post("/registry/heartbeat", beat, **bearer) == (200, {"status": "ok"})
+            path = "/delegate"
+            body = {"target_id": BOB, "task": "t"}
+            assert (await it.post(f"/workspaces/{CARL}{path}", body))[1] == {"error": "missing workspace auth token"}
+            assert (await it.post(f"/workspaces/{CARL}{path}", body, **bearer))[0] == 202
+            # A token opens its own workspace and no other (INV-18).
+            refused = await it.post(f"/workspaces/{ANN}{path}", body, **bearer)
+            assert refused == (401, {"error": "invalid workspace auth token"})
+            hello = {"method": "message/send", "params": {"message": {}}}
+            named = {"X_Workspace_ID": CARL}
+            for headers, expected_status, error in [
+                ({}, 401, "missing caller auth token"),
+                ({"Authorization": "Bearer x"}, 401, "invalid caller auth token"),
+                (bearer, 200, None),
+            ]:
+                got, answer = await it.post(f"/workspaces/{BOB}/a2a", hello, **headers, **named)
+                assert (got, answer.get("error")) == (expected_status, error)
+            await it.rows.execute("UPDATE workspaces SET status = 'removed' WHERE id = $1", CARL)
+            assert (await it.post(f"/workspaces/{CARL}{path}", body, **bearer))[0] == 401
+            dump = json.dumps([dict(row) for row in await it.rows.fetch("SELECT * FROM structure_events")], default=str)
+            assert token not in dump
+
+    asyncio.run(play())
+
+
+def test_the_admin_token_opens_every_workspace(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, admin_token="root-of-all") as it:
+            path = f"/workspaces/{ANN}/delegations"
+            assert (await it.get(path))[0] == 401
+            assert (await it.get(path, Authorization="Bearer wrong"))[0] == 401
+            assert (await it.get(path, Authorization="Bearer root-of-all")) == (200, [])
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 400),
+        ({"id": "carl", "url": "http://localhost:1/", "agent_card": CARD}, 400),
+        ({"id": CARL, "url": "http://localhost:1/"}, 400),
+        ({"id": CARL, "agent_card": CARD}, 400),
+        ({"id": CARL, "url": "http://localhost:1/", "agent_card": CARD, "delivery_mode": "fax"}, 400),
+        ({"id": CARL, "url": "http://169.254.169.254/", "agent_card": CARD}, 400),
+        ({"id": CARL, "url": "file:///etc/passwd", "agent_card": CARD}, 400),
+        ({"id": CARL, "url": "http://[", "agent_card": CARD}, 400),
+        ({"id": CARL, "agent_card": CARD, "delivery_mode": "poll"}, 200),
+        ({"id": POLLY, "agent_card": {}}, 200),
+    ],
+)
+def test_registration_is_checked(database: Database, body: object, status: int) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            got, _ = await it.post("/registry/register", body)
+            assert got == status
+
+    asyncio.run(play())
+
+
+def test_loopback_is_refused_unless_allowed(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, allow_loopback=False) as it:
+            order = {"id": CARL, "url": it.bob.url, "agent_card": CARD}
+            assert (await it.post("/registry/register", order))[0] == 400
+            _, body = await it.delegate()
+            assert await it.settled(body["delegation_id"]) == "failed"
+            assert it.bob.requests == []
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("before", "beat", "after"),
+    [
+        ("online", {"error_rate": 0.5}, "degraded"),
+        ("online", {"runtime_state": "wedged"}, "degraded"),
+        ("degraded", {"error_rate": 0.2}, "degraded"),
+        ("degraded", {"error_rate": 0.05}, "online"),
+        ("offline", {}, "online"),
+        ("provisioning", {}, "online"),
+        ("paused", {}, "paused"),
+        ("removed", {}, "removed"),
+    ],
+)
+def test_heartbeats_move_the_status(database: Database, before: str, beat: dict[str, object], after: str) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            await it.rows.execute("UPDATE workspaces SET status = $1 WHERE id = $2", before, BOB)
+            body = {"workspace_id": BOB, "current_task": "digging", **beat}
+            assert await it.post("/registry/heartbeat", body) == (200, {"status": "ok"})
+            assert await it.post("/registry/heartbeat", body) == (200, {"status": "ok"})
+            assert await it.rows.fetchval("SELECT status FROM workspaces WHERE id = $1", BOB) == after
+            events = [row[0] for row in await it.rows.fetch("SELECT event_type FROM structure_events ORDER BY seq")]
+            changed = [] if before == "removed" else ["TASK_UPDATED"]
+            assert events == [*changed, "WORKSPACE_HEARTBEAT", "WORKSPACE_HEARTBEAT"]
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"workspace_id": BOB, "error_rate": "x"}, {"workspace_id": BOB, "active_tasks": True}]
+)
+def test_a_bad_heartbeat_is_refused(database: Database, body: object) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            assert (await it.post("/registry/heartbeat", body))[0] == 400
+
+    asyncio.run(play())
+
+
+def test_watchers_see_what_the_hierarchy_allows(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, says("done")) as it:
+            await it.rows.execute("INSERT INTO workspaces (id, name, parent_id) VALUES ($1, 'carl', $2)", CARL, POLLY)
+            async with (
+                it.http.ws_connect(it.base + "/ws") as canvas,
+                it.http.ws_connect(it.base + "/ws", headers={"X-Workspace-ID": ANN}) as ann,
+                it.http.ws_connect(it.base + "/ws", headers={"X-Workspace-ID": CARL}) as stranger,
+            ):
+                _, body = await it.delegate()
+                for watcher in (canvas, ann):
+                    events = [await watcher.receive_json(timeout=5) for _ in range(3)]
+                    assert [event["event"] for event in events] == [
+                        "DELEGATION_SENT",
+                        "DELEGATION_STATUS",
+                        "DELEGATION_COMPLETE",
+                    ]
+                    assert {event["workspace_id"] for event in events} == {ANN}
+                    assert {event["payload"]["delegation_id"] for event in events} == {body["delegation_id"]}
+                with pytest.raises(TimeoutError):
+                    await stranger.receive(timeout=0.2)
+
+    asyncio.run(play())
+
+
+def test_health_needs_nothing(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, environment="production") as it:
+            it.wire.silence()
+            assert await it.get("/health") == (200, {"status": "ok"})
+            assert (await it.get("/nowhere"))[0] == 404
+
+    asyncio.run(play())
