@@ -69,9 +69,10 @@ class ModeReadObserver:
         if kind == ord("D"):
             if self._executions and self._executions[0] is not None:
                 self._mode = next((_MODES[value] for value in _values(body, 2, 4) if value in _MODES), None)
-        elif kind in b"CEI" and self._executions:
+        elif kind in b"CsEI" and self._executions:
+            # Complete, suspended after the rows that were asked for, failed, or empty: the execution is over.
             workspace_id = self._executions.popleft()
-            if workspace_id is not None and kind == ord("C"):
+            if workspace_id is not None and kind in b"Cs":
                 self._report(workspace_id, self._mode)
             self._mode = None
 

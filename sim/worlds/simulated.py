@@ -20,6 +20,7 @@ from typing import Any
 
 import aiohttp
 import asyncpg.connection
+from aiohttp import web_app
 from aiohttp.http import WebSocketWriter
 
 import reference_impl
@@ -175,7 +176,7 @@ class SimulatedWorld:
 
     async def play(self) -> None:
         """Set everything up, let the player play, leave the history behind."""
-        _seed_libraries(self._simulation.streams.seed)
+        _renew_libraries(self._simulation.streams.seed)
         self._workshop.database.reset(self._workspace_rows())
         loop = asyncio.get_running_loop()
         node = self._simulation.node
@@ -319,8 +320,9 @@ class _VirtualClock:
         return datetime.fromtimestamp(time.time(), UTC)
 
 
-def _seed_libraries(seed: int | str) -> None:
-    """State that libraries made when they were imported, from the operating system's entropy or by counting."""
+def _renew_libraries(seed: int | str) -> None:
+    """State that libraries keep in their modules: counters, caches, and entropy drawn when they were imported."""
+    web_app._cached_build_middleware.cache_clear()  # would keep every world's application alive
     asyncpg.connection._uid = 0  # type: ignore[attr-defined]  # numbers prepared statements
     masks = inspect.signature(WebSocketWriter.__init__).parameters["random"].default
     masks.seed(derive(seed, "websocket masks"))

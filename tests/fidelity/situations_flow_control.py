@@ -1,4 +1,4 @@
-"""Flow control: pause and resume on both sides, limits of the write buffer, `drain`, and what close does to a full buffer."""
+"""Flow control: pause and resume on both sides, limits of the write buffer, `drain`, closing with a full buffer."""
 
 from __future__ import annotations
 

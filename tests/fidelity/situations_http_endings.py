@@ -1,4 +1,4 @@
-"""HTTP exchanges that one side ends on purpose: client timeouts, cancellation, shutdown of the server, closed sessions."""
+"""HTTP exchanges that one side ends on purpose: timeouts, cancellation, shutdown of the server, closed sessions."""
 
 from __future__ import annotations
 

@@ -12,9 +12,11 @@ import pytest
 
 from sim.kernel import Simulation
 
+from . import parked_connections
 from .parked_work import DUE_S, HOST, PORT, WAYS, Life, Way
 from .story import play
 
+MODULES = (parked_connections,)  # importing it enters its ways
 SEEDS = range(5)
 WITNESS_PORT = 9000
 KILLED_AT_S = DUE_S / 2

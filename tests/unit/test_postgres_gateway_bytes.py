@@ -123,7 +123,7 @@ def test_shortcuts_change_no_byte(bench: Bench, seed: int) -> None:
 
 
 def test_shortcuts_spare_most_round_trips(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sim.kernel.postgres_gateway.backends import Backend
+    from sim.kernel.postgres_gateway.backend import Backend
 
     sent: list[int] = []
     send = Backend.send

@@ -3,10 +3,11 @@
 A worker process has one ``Backends`` and one ``Database``, a world one ``Gateway``:
 
     gateway     the world: accepts sessions, cancels, ends            session    one client connection
-    backends    real server processes, leased and cleaned             database   emptying between worlds
+    backend     one real server process, its replies                  backends   leasing and cleaning them
     lock_waits  parking statements that wait for a lock               shortcuts  answers without the server
     sql_policy  what a statement's text tells; what is refused        normalise  what differs in every run
-    tap         statements and their results, for observers           wire, control  protocol, the harness's own session
+    tap         statements and their results, for observers           database   emptying between worlds
+    wire        frames of the protocol                                control    the harness's own session
 """
 
 from .backends import Backends

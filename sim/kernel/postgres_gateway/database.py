@@ -8,7 +8,7 @@ trigger writes anything.
 
 from __future__ import annotations
 
-from .backends import pin
+from .backend import pin
 from .control import ControlSession, Row
 
 VACUUM_EVERY = 100

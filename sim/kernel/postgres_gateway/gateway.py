@@ -13,7 +13,9 @@ from __future__ import annotations
 import random as random_module
 from collections.abc import Callable
 
-from .backends import Backend, Backends
+from . import wire
+from .backend import Backend, StartupRefused
+from .backends import Backends
 from .lock_waits import LockWaits
 from .session import Session
 from .shortcuts import Shortcuts
@@ -34,7 +36,7 @@ class Gateway:
         on_statement: Callable[[Statement], None] | None = None,
     ) -> None:
         """``random`` chooses which of several granted waiters runs first. ``fast``: answer what is known without
-        the server (see ``shortcuts``). ``on_statement`` is called for each statement once its reply is written."""
+        the server (see ``shortcuts``). ``on_statement`` is called for each statement that ran, once its reply is written."""
         self._backends = backends
         self._fast = fast
         self._on_statement = on_statement
@@ -63,6 +65,8 @@ class Gateway:
         self, session: Session, packet: bytes, parameters: dict[str, str]
     ) -> tuple[Backend, Shortcuts | None, Tap | None]:
         """Lease a backend. Raises StartupRefused."""
+        if self._closed:
+            raise StartupRefused(wire.error_response("FATAL", "57P03", "fumble: this world has ended"))
         backend = self._backends.lease(packet)
         self._sessions[session.number] = session
         # a default isolation level could make Parse take the transaction's snapshot

@@ -19,7 +19,7 @@ import signal
 from collections.abc import Callable
 from typing import Protocol
 
-from .backends import Backend
+from .backend import Backend
 
 _kill = os.kill
 _stopped: set[int] = set()

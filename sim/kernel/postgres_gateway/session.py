@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from . import wire
-from .backends import IDLE, Backend, StartupRefused
+from .backend import IDLE, Backend, StartupRefused
 from .shortcuts import RESET_QUERY, Mark, Shortcuts, marks_of
 from .sql_policy import examine, startup_refusal
 from .tap import Tap
@@ -168,6 +168,7 @@ class Session(asyncio.Protocol):
             self._marked = backend.status != IDLE
         self._skipping = backend.mid_batch and backend.sqlstate is not None
         if self._gone:
+            self._observe(backend.reply)
             self._release()
         elif backend.sqlstate == _DEADLOCK_DETECTED:
             self._busy = True
@@ -189,6 +190,9 @@ class Session(asyncio.Protocol):
     def _deliver(self, reply: bytes) -> None:
         if self._transport is not None and reply:
             self._transport.write(reply)
+        self._observe(reply)
+
+    def _observe(self, reply: bytes) -> None:
         if self._tap is not None:
             self._tap.exchanged(self._asked, reply)
 

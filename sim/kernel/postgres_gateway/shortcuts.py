@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from . import wire
-from .backends import FAILED, IDLE, Backend, Backends, Prepared
+from .backend import FAILED, IDLE, Backend, Prepared
+from .backends import Backends
 from .sql_policy import Text, examine
 
 RESET_QUERY = b"SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;"
