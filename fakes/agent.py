@@ -16,10 +16,8 @@ import aiohttp
 from aiohttp import web
 
 from fakes.answers import Answer, Asked, answer_to, read_request
-from fakes.behaviours import Behaviour, Ending, ResetOnRequest
-from fakes.from_scenario import from_scenario
 from fakes.reset import reset
-from sim.scenario import behaviours as scenario
+from sim.scenario.behaviours import Behaviour, Cut, Ending
 
 Stage: TypeAlias = Literal["opened", "delivered", "aborted", "answered", "cut"]
 
@@ -51,22 +49,19 @@ class AgentSaw:
 
 
 class Agent:
-    """The agent `name`; `observe` is called for each stage of each contact, as it happens.
-
-    Behaviours may also be given in a scenario's terms.
-    """
+    """The agent `name`; `observe` is called for each stage of each contact, as it happens."""
 
     def __init__(
         self,
         name: str,
         *,
-        behaviours: Sequence[Behaviour | scenario.Behaviour],
+        behaviours: Sequence[Behaviour],
         observe: Callable[[AgentSaw], None],
     ) -> None:
         if not behaviours:
             raise ValueError(f"agent {name}: no behaviours; give at least one, such as Reply()")
         self.name = name
-        self._behaviours = tuple(told if isinstance(told, Behaviour) else from_scenario(told) for told in behaviours)
+        self._behaviours = tuple(behaviours)
         self._observe = observe
         self._contacts = 0
         self._runner: web.AppRunner | None = None
@@ -99,7 +94,7 @@ class Agent:
         behaviour = self._behaviours[min(contact, len(self._behaviours)) - 1]
         saw = AgentSaw(agent=self.name, contact=contact, stage="opened")
         self._observe(saw)
-        if isinstance(behaviour, ResetOnRequest) and behaviour.before_body:
+        if isinstance(behaviour, Cut) and behaviour.when == "before_body":
             self._observe(replace(saw, stage="cut"))
             return await _hang_up(request, web.StreamResponse(), behaviour.ending)
         try:
@@ -124,7 +119,7 @@ class Agent:
         answer = answer_to(asked, behaviour, agent=self.name, contact=saw.contact)
         if answer is not None:
             return await self._send(request, answer, saw)
-        if isinstance(behaviour, ResetOnRequest):
+        if isinstance(behaviour, Cut):
             self._observe(replace(saw, stage="cut"))
             return await _hang_up(request, web.StreamResponse(), behaviour.ending)
         await asyncio.get_running_loop().create_future()  # Hang: until the server stops

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from fakes.behaviours import (
+from sim.scenario.behaviours import (
     Behaviour,
     Busy,
+    Cut,
     Empty,
     Ending,
     Garbage,
@@ -25,7 +26,6 @@ from fakes.behaviours import (
     Portion,
     Reply,
     ReplyShape,
-    ResetOnRequest,
     Restarting,
     Slow,
     Status,
@@ -89,34 +89,34 @@ def answer_to(asked: Asked, behaviour: Behaviour, *, agent: str, contact: int) -
         return _reply(asked, text, part_key, shape, seed=f"{agent}/{contact}/{asked.message_id}")
 
     match behaviour:
-        case Reply(text, after_s, part_key, shape, status):
-            return Answer(status=status, body=reply(text, part_key, shape), after_s=after_s, text=text)
-        case Slow(text, duration_s, pieces, status):
-            return Answer(status=status, body=reply(text), duration_s=duration_s, pieces=pieces, text=text)
-        case Busy(status):
+        case Reply(text, after_s, part_key, shape):
+            return Answer(status=200, body=reply(text, part_key, shape), after_s=after_s, text=text)
+        case Slow(text, duration_s, pieces):
+            return Answer(status=200, body=reply(text), duration_s=duration_s, pieces=pieces, text=text)
+        case Busy():
             body = {"error": "workspace agent busy", "busy": True, "retry_after": RETRY_AFTER_S}
-            return Answer(status=status, body=_json(body), headers={"Retry-After": str(RETRY_AFTER_S)})
-        case Restarting(status):
+            return Answer(status=503, body=_json(body), headers={"Retry-After": str(RETRY_AFTER_S)})
+        case Restarting():
             body = {"error": "workspace agent restarting", "restarting": True}
-            return Answer(status=status, body=_json(body), restarting=True)
+            return Answer(status=503, body=_json(body), restarting=True)
         case Status(code, body_text):
             return Answer(status=code, body=(body_text or "").encode())
         case Empty(code):
             return Answer(status=code, body=b"")
-        case Partial(portion, ending, text, status):
+        case Partial(portion, ending, text):
             whole = reply(text)
             cut_at_bytes = _size(portion, whole)
-            return Answer(status=status, body=whole, cut_at_bytes=cut_at_bytes, ending=ending, text=text)
-        case Truncate(portion, ending, text, status):
+            return Answer(status=200, body=whole, cut_at_bytes=cut_at_bytes, ending=ending, text=text)
+        case Truncate(portion, ending, text):
             whole = reply(text)
             cut_at_bytes = _size(portion, whole)
-            return Answer(status=status, body=whole, chunked=True, cut_at_bytes=cut_at_bytes, ending=ending, text=text)
-        case JsonRpcError(code, message, status):
+            return Answer(status=200, body=whole, chunked=True, cut_at_bytes=cut_at_bytes, ending=ending, text=text)
+        case JsonRpcError(code, message):
             error = {"jsonrpc": "2.0", "id": asked.rpc_id, "error": {"code": code, "message": message}}
-            return Answer(status=status, body=_json(error), rpc_error=True)
-        case Garbage(text, status):
-            return Answer(status=status, body=text.encode(), content_type="text/html")
-        case Hang() | ResetOnRequest():
+            return Answer(status=200, body=_json(error), rpc_error=True)
+        case Garbage(text):
+            return Answer(status=200, body=text.encode(), content_type="text/html")
+        case Hang() | Cut():
             return None
     assert_never(behaviour)
 

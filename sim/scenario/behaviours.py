@@ -11,17 +11,25 @@ from typing import Literal, TypeAlias
 
 Ending: TypeAlias = Literal["reset", "close"]
 Portion: TypeAlias = int | Literal["half", "all"]
+PartKey: TypeAlias = Literal["kind", "type"]
+ReplyShape: TypeAlias = Literal["message", "task"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Reply:
-    """Answer 200 with a message whose only text part is `text`, `after_s` seconds after the request was complete."""
+    """Answer 200 with the one text part `text`, `after_s` seconds after the request was complete.
+
+    `part_key` names the kind of the part (`kind` since A2A 0.3, `type` before, `H78`); a `task` carries its parts in an
+    artifact.
+    """
 
     text: str = "done"
     after_s: float = 0.0
+    part_key: PartKey = "kind"
+    shape: ReplyShape = "message"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Slow:
     """Answer 200 at once, then spread the body over `duration_s` in `pieces` writes."""
 
@@ -30,17 +38,17 @@ class Slow:
     pieces: int = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Busy:
     """503 with `busy: true` and `Retry-After: 30`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Restarting:
     """503 with `restarting: true`: the one 503 that means "not delivered"."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Status:
     """Any status, with a body of one's own or none."""
 
@@ -48,14 +56,14 @@ class Status:
     body: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Empty:
     """A 2xx without a body (`H83`)."""
 
     code: int = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Partial:
     """A 200 whose Content-Length is right but whose body is cut after `body` bytes (`H10`, `D4`, `D5`)."""
 
@@ -64,7 +72,7 @@ class Partial:
     text: str = "done"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Truncate:
     """A chunked 200 that is cut after `body` bytes, before its last chunk."""
 
@@ -73,12 +81,12 @@ class Truncate:
     text: str = "done"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Hang:
     """Read the request and never answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class JsonRpcError:
     """A 200 that carries a JSON-RPC error object (`D11`)."""
 
@@ -86,14 +94,14 @@ class JsonRpcError:
     message: str = "the agent failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Garbage:
     """A 200 whose body is not JSON."""
 
     text: str = "<html>not json</html>"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Cut:
     """Cut the connection without any answer, before or after the request body was read."""
 
@@ -102,16 +110,5 @@ class Cut:
 
 
 Behaviour: TypeAlias = (
-    Reply
-    | Slow
-    | Busy
-    | Restarting
-    | Status
-    | Empty
-    | Partial
-    | Truncate
-    | Hang
-    | JsonRpcError
-    | Garbage
-    | Cut
+    Reply | Slow | Busy | Restarting | Status | Empty | Partial | Truncate | Hang | JsonRpcError | Garbage | Cut
 )

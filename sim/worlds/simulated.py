@@ -25,7 +25,6 @@ from aiohttp.http import WebSocketWriter
 
 import reference_impl
 from fakes.agent import Agent, AgentSaw
-from fakes.from_scenario import from_scenario
 from fakes.poller import Poller
 from fakes.toxiproxy.proxy import Proxy
 from reference_impl.app import Broker
@@ -168,7 +167,7 @@ class SimulatedWorld:
         }
         self._links = Links({link: self._proxy(link) for link in self._proxied})
         self._agents = {
-            workspace.name: Agent(workspace.name, behaviours=[from_scenario(told) for told in workspace.agent], observe=self._agent_saw)
+            workspace.name: Agent(workspace.name, behaviours=workspace.agent, observe=self._agent_saw)
             for workspace in scenario.workspaces
         }
 

@@ -54,6 +54,7 @@ def test_a_happy_delegation_takes_few_round_trips(database: Database) -> None:
 def test_a_fault_at_any_message(database: Database, fault: str, key: str | None) -> None:
     async def play_at(at: int, settings: dict[str, Any]) -> bool:
         async with world(database, **settings) as it:
+            watcher = await it.http.ws_connect(it.base + "/ws")
             it.wire.arm(at, fault)
             asking = asyncio.create_task(it.delegate(**({"idempotency_key": key} if key else {})))
             if fault == "hush":
@@ -73,6 +74,12 @@ def test_a_fault_at_any_message(database: Database, fault: str, key: str | None)
                 ended = await check_terminal_once(it, d)
                 assert len(it.bob.requests) <= 1
                 assert it.bob.requests or ended == "failed"
+                # Told once, although the commit may have been tried more than once.
+                told = "DELEGATION_COMPLETE" if ended == "completed" else "DELEGATION_FAILED"
+                while (await watcher.receive_json(timeout=2))["event"] != told:
+                    pass
+                with pytest.raises(TimeoutError):
+                    await watcher.receive(timeout=0.05)
             contacts = await it.rows.fetchval("SELECT count(*) FROM activity_logs WHERE workspace_id = $1", BOB)
             assert contacts >= len(it.bob.requests)
             return it.wire.struck
@@ -86,6 +93,21 @@ def test_a_fault_at_any_message(database: Database, fault: str, key: str | None)
                 raise AssertionError(f"message {at}: {error}") from error
             at += 1
         assert at > 15
+
+    asyncio.run(play())
+
+
+def test_a_refused_delegation_that_was_stored_after_all_is_executed(database: Database) -> None:
+    """The acknowledgement of the insert is lost: 503, but the row is there, and the client may ask again."""
+
+    async def play() -> None:
+        async with world(database, recovery_interval_s=60.0) as it:
+            it.wire.arm(2, "ack")  # 1 prepares the statement
+            assert await it.delegate(idempotency_key="k") == (503, {"error": "idempotency check unavailable"})
+            status, body = await it.delegate(idempotency_key="k")
+            assert (status, body["idempotent_hit"]) == (200, True)
+            assert await check_terminal_once(it, body["delegation_id"]) == "completed"
+            assert len(it.bob.requests) == 1
 
     asyncio.run(play())
 

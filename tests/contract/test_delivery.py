@@ -116,6 +116,43 @@ def test_a_target_that_comes_up_elsewhere_is_found_by_the_retry(database: Databa
     asyncio.run(play())
 
 
+def test_what_was_reported_during_the_wait_is_not_sent_again(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, RESTARTING, says("no"), retry_delay_s=0.4) as it:
+            _, body = await it.delegate()
+            d = body["delegation_id"]
+            await it.bob.contacted.wait()
+            report = {"status": "completed", "response_preview": "by other means"}
+            assert (await it.post(f"/workspaces/{BOB}/delegations/{d}/update", report))[0] == 200
+            await asyncio.sleep(0.6)
+            assert len(it.bob.requests) == 1
+            assert [name for name, _ in await it.events(d)].count("DELEGATION_COMPLETE") == 1
+
+    asyncio.run(play())
+
+
+def test_an_agent_may_queue_the_work_and_report_later(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, answers(b'{"queued":true}', status="202 Accepted")) as it:
+            _, body = await it.delegate()
+            d = body["delegation_id"]
+            await it.settled(d, "queued")
+            assert (await it.kinds(d))[1:] == [("delegation", "delegate_result", "queued")]
+            # The ledger has no way back to queued (INV-38, INV-40).
+            ledger = "SELECT status FROM delegations"
+            assert await it.rows.fetchval(ledger) == "dispatched"
+            path = f"/workspaces/{BOB}/delegations/{d}/update"
+            assert (await it.post(path, {"status": "failed", "error": "gave up"}))[0] == 200
+            assert await it.kinds(d) == [
+                ("delegation", "delegate", "failed"),
+                ("delegation", "delegate_result", "failed"),
+                ("a2a_receive", "delegate_result", "error"),
+            ]
+            assert await it.rows.fetchval(ledger) == "failed"
+
+    asyncio.run(play())
+
+
 def test_a_dead_target_fails_after_the_retry(database: Database) -> None:
     async def play() -> None:
         async with world(database) as it:

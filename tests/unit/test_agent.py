@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, get_args
+from typing import Any
 
 import aiohttp
 import pytest
 
 from fakes.agent import Agent, AgentSaw
-from fakes.behaviours import (
+from fakes.reset import reset
+from sim.scenario.behaviours import (
     Behaviour,
     Busy,
+    Cut,
     Empty,
     Ending,
     Garbage,
@@ -22,15 +24,11 @@ from fakes.behaviours import (
     Partial,
     Portion,
     Reply,
-    ResetOnRequest,
     Restarting,
     Slow,
     Status,
     Truncate,
 )
-from fakes.from_scenario import from_scenario
-from fakes.reset import reset
-from sim.scenario import behaviours as scenario
 
 from .toxiproxy_world import read_to_end
 
@@ -43,9 +41,7 @@ REQUEST = {
 Check = Callable[[Agent, aiohttp.ClientSession, list[AgentSaw]], Awaitable[None]]
 
 
-def play(
-    check: Check, *behaviours: Behaviour | scenario.Behaviour, caplog: pytest.LogCaptureFixture | None = None
-) -> list[AgentSaw]:
+def play(check: Check, *behaviours: Behaviour, caplog: pytest.LogCaptureFixture | None = None) -> list[AgentSaw]:
     seen: list[AgentSaw] = []
 
     async def run() -> None:
@@ -143,7 +139,7 @@ def test_part_key_and_task_shape() -> None:
         (Empty(), 200, b"", (False, False)),
         (Empty(204), 204, b"", (False, False)),
         (Garbage("<p>"), 200, b"<p>", (False, False)),
-        (Garbage("<p>", status=201), 201, b"<p>", (False, False)),
+        (Garbage("<p>"), 200, b"<p>", (False, False)),
     ],
 )
 def test_answers_that_are_no_replies(
@@ -226,7 +222,7 @@ def test_reset_on_request(before_body: bool, caplog: pytest.LogCaptureFixture) -
         with pytest.raises(aiohttp.ClientOSError):
             await ask(session)
 
-    seen = play(check, ResetOnRequest(before_body), caplog=caplog)
+    seen = play(check, Cut("before_body" if before_body else "after_body"), caplog=caplog)
     assert stages(seen) == (["opened", "cut"] if before_body else ["opened", "delivered", "cut"]) * 2
 
 
@@ -274,42 +270,6 @@ def test_a_request_that_is_not_a2a_is_answered_all_the_same(body: bytes) -> None
 
     seen = play(check, Reply())
     assert (seen[-1].stage, seen[-1].method, seen[-1].message_id) == ("answered", None, None)
-
-
-SAME: list[tuple[scenario.Behaviour, Behaviour]] = [
-    (scenario.Reply(text="a", after_s=1.5), Reply("a", 1.5)),
-    (scenario.Slow(text="a", duration_s=2.0, pieces=3), Slow("a", 2.0, 3)),
-    (scenario.Busy(), Busy()),
-    (scenario.Restarting(), Restarting()),
-    (scenario.Status(code=502, body="b"), Status(502, "b")),
-    (scenario.Empty(code=204), Empty(204)),
-    (scenario.Partial(body="half", ending="close", text="a"), Partial("half", "close", "a")),
-    (scenario.Truncate(body=7, ending="close", text="a"), Truncate(7, "close", "a")),
-    (scenario.Hang(), Hang()),
-    (scenario.JsonRpcError(code=-1, message="m"), JsonRpcError(-1, "m")),
-    (scenario.Garbage(text="g"), Garbage("g")),
-    (scenario.Cut(when="before_body", ending="close"), ResetOnRequest(True, "close")),
-    (scenario.Cut(), ResetOnRequest(False, "reset")),
-]
-
-
-@pytest.mark.parametrize(("told", "done"), SAME)
-def test_every_behaviour_of_a_scenario_has_its_own_here(told: scenario.Behaviour, done: Behaviour) -> None:
-    assert from_scenario(told) == done
-
-
-def test_no_behaviour_of_a_scenario_is_forgotten() -> None:
-    assert {type(told) for told, _ in SAME} == set(get_args(scenario.Behaviour))
-
-
-def test_an_agent_takes_behaviours_of_a_scenario() -> None:
-    async def check(agent: Agent, session: aiohttp.ClientSession, seen: list[AgentSaw]) -> None:
-        with pytest.raises(aiohttp.ClientOSError):
-            await ask(session)
-        assert (await ask(session))[0] == 200
-
-    seen = play(check, scenario.Cut(), scenario.Reply())
-    assert stages(seen) == ["opened", "delivered", "cut", "opened", "delivered", "answered"]
 
 
 def test_an_agent_needs_a_behaviour() -> None:

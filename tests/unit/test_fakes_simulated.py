@@ -9,12 +9,12 @@ import aiohttp
 import pytest
 
 from fakes.agent import Agent, AgentSaw
-from fakes.behaviours import Behaviour, Hang, Partial, Reply, ResetOnRequest, Slow
 from fakes.toxiproxy.proxy import Proxy
 from fakes.toxiproxy.toxics import Toxic
 from fakes.toxiproxy.triggers import NthRequest, NthResponse
 from fakes.toxiproxy.window import apply_for
 from sim.kernel import Simulation
+from sim.scenario.behaviours import Behaviour, Cut, Hang, Partial, Reply, Slow
 
 REQUEST = {"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": {"message": {"messageId": "m1"}}}
 Check = Callable[[Simulation, Proxy, aiohttp.ClientSession, list[AgentSaw]], Awaitable[None]]
@@ -128,8 +128,8 @@ def test_a_trigger_calls_back_as_the_machine_that_watches() -> None:
         (Partial(30), (200, 30, "ClientPayloadError")),
         (Partial("all"), (200, None, "ok")),
         (Partial(30, "close"), (200, 30, "ClientPayloadError")),
-        (ResetOnRequest(), (None, 0, "ClientOSError")),
-        (ResetOnRequest(before_body=True), (None, 0, "ClientOSError")),
+        (Cut(), (None, 0, "ClientOSError")),
+        (Cut("before_body"), (None, 0, "ClientOSError")),
     ],
 )
 def test_cuts_of_the_agent_pass_through_the_proxy(

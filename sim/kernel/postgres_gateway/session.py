@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from . import wire
+from . import idle_limit, wire
 from .backend import IDLE, Backend, StartupRefused
 from .shortcuts import RESET_QUERY, Mark, Shortcuts, marks_of
 from .sql_policy import examine, startup_refusal
@@ -51,6 +51,7 @@ class Session(asyncio.Protocol):
         self._marked = False
         """The session may hold something that outlives its transactions."""
         self._gone = False
+        self._idle: idle_limit.IdleLimit | None = None
 
     @property
     def backend(self) -> Backend:
@@ -72,6 +73,8 @@ class Session(asyncio.Protocol):
         """A parked statement runs to its end all the same, as on a server that has not noticed yet."""
         self._gone = True
         self._inbox = b""
+        if self._idle is not None:
+            self._idle.stop()
         if self._backend is not None and not self._gateway.is_waiting(self):
             self._release()
 
@@ -116,6 +119,8 @@ class Session(asyncio.Protocol):
             self._skipping = False
             kinds, batch, marks = b"S", wire.SYNC, [Mark(_SYNC, 0, 5)]
         self._asked = batch
+        if self._idle is not None:
+            self._idle.asked()
         if _QUERY in kinds or _PARSE in kinds:
             allowed = self._checked(marks, batch)
             if allowed is not batch:
@@ -190,6 +195,8 @@ class Session(asyncio.Protocol):
     def _deliver(self, reply: bytes) -> None:
         if self._transport is not None and reply:
             self._transport.write(reply)
+        if self._idle is not None:
+            self._idle.replied(reply)
         self._observe(reply)
 
     def _observe(self, reply: bytes) -> None:
@@ -218,6 +225,10 @@ class Session(asyncio.Protocol):
 
     def _log_in(self, packet: bytes) -> None:
         parameters = wire.startup_parameters(packet)
+        idle_s = idle_limit.limit_s(parameters.pop(idle_limit.SETTING, "0"))
+        if idle_s:
+            packet = wire.startup_packet(parameters)
+            self._idle = idle_limit.IdleLimit(idle_s, self._idle_too_long)
         refusal = startup_refusal(parameters)
         if refusal is not None:
             self._write(wire.error_response("FATAL", "0A000", f"fumble: {refusal}"))
@@ -232,6 +243,11 @@ class Session(asyncio.Protocol):
         head, tail = self._backend.greeting
         key = wire.WORD.pack(self.number) + wire.WORD.pack(self._gateway.secret(self.number))
         self._write(head + wire.frame(b"K", key) + tail)
+
+    def _idle_too_long(self) -> None:
+        self._write(wire.error_response("FATAL", "25P03", "terminating connection due to idle-in-transaction timeout"))
+        self._release()
+        self._close()
 
     def _release(self) -> None:
         """Roll back and give the backend to the next."""
