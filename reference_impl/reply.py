@@ -32,7 +32,8 @@ def read_reply(body: bytes, *, truncated: bool) -> Reading:
     if (error := document.get("error")) and "result" not in document:
         return Reading(raw, error=_error_message(error))
     text = _find_text(document.get("result"))
-    return Reading(raw if text is None else text)
+    # Text of which nothing arrived is shown by what did.
+    return Reading(raw if text is None or (truncated and not text) else text)
 
 
 def is_queued(status: int, body: bytes) -> bool:

@@ -35,7 +35,8 @@ class Proxy:
     """One listening address that leads to one upstream, with toxics on the way.
 
     `random` draws which connections a toxic strikes, jitter and slices. With `listen_port=0` the system picks the port,
-    which then stays the same through `disable` and `enable`.
+    which then stays the same through `disable` and `enable`. `protocol` is what its traffic is read as, from the first
+    connection on; without it, the first trigger says so, and earlier connections pass unread.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Proxy:
         upstream_port: int,
         *,
         random: random.Random,
+        protocol: TrafficProtocol | None = None,
     ) -> None:
         self.name = name
         self.port = listen_port
@@ -54,6 +56,7 @@ class Proxy:
         self._upstream = (upstream_host, upstream_port)
         self._random = random
         self._toxics: dict[str, Toxic] = {}
+        self._protocol = protocol
         self._watches: list[Watch] = []
         self._connections: dict[Connection, None] = {}
         self._connection_count = 0
@@ -167,15 +170,17 @@ class Proxy:
     # --- triggers ------------------------------------------------------------------------------------------------
 
     def watch(self, trigger: Trigger, callback: Callable[[], None]) -> None:
-        """Call `callback` once, in the caller's context, when `trigger` happens on a connection accepted from now on.
+        """Call `callback` once, in the caller's context, when `trigger` happens from now on.
 
-        Raises ValueError if other triggers of this proxy read another protocol.
+        It is looked for on connections whose traffic is read, which those made before the first trigger are only if
+        the proxy was given its protocol. Raises ValueError if the proxy reads another protocol.
         """
-        if any(watch.trigger.protocol != trigger.protocol for watch in self._watches):
+        if self._protocol not in (None, trigger.protocol):
             raise ValueError(
                 f"proxy {self.name}: {trigger.describe()!r} needs {trigger.protocol} traffic, "
-                f"but {self._watches[0].trigger.describe()!r} needs {self._watches[0].trigger.protocol}"
+                f"but it reads {self._protocol}"
             )
+        self._protocol = trigger.protocol
         self._watches.append(Watch(trigger, callback))
 
     def _at_home(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -195,9 +200,9 @@ class Proxy:
         return connection.client
 
     def _taps(self) -> tuple[Tap, Tap] | None:
-        if not self._watches:
+        if self._protocol is None:
             return None
-        requests, responses = _FRAMERS[self._watches[0].trigger.protocol]()
+        requests, responses = _FRAMERS[self._protocol]()
         number = self._connection_count
         return Tap(requests, self._watches, number), Tap(responses, self._watches, number)
 

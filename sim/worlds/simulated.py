@@ -208,7 +208,15 @@ class SimulatedWorld:
 
     def _proxy(self, link: str) -> Proxy:
         _, port = self._proxied[link]
-        return Proxy(link, "0.0.0.0", port, *self._ends[link], random=self._simulation.streams["faults"])
+        return Proxy(
+            link,
+            "0.0.0.0",
+            port,
+            *self._ends[link],
+            random=self._simulation.streams["faults"],
+            # The broker's connections to its database are there before the first trigger is.
+            protocol="postgres" if link == BROKER_DATABASE else "http",
+        )
 
     def _address(self, link: str) -> Address:
         return self._proxied.get(link) or self._ends[link]

@@ -8,6 +8,8 @@ import socket
 from .servers import clogged, listening, nonblocking, socket_pair
 from .stage import LINGER_ZERO, Observations, Stage, attempt, outcome, situation
 
+_PLENTY = 256 << 20  # far more than the buffers of a connection hold
+
 
 @situation
 async def nothing_to_do_yet(stage: Stage) -> Observations:
@@ -19,7 +21,8 @@ async def nothing_to_do_yet(stage: Stage) -> Observations:
 async def full_buffers(stage: Stage) -> Observations:
     async with socket_pair(stage) as (client, server):
         sent = 0
-        while isinstance(taken := attempt(client.send, b"x" * 100_000), int):
+        taken: str | int = 0
+        while sent < _PLENTY and isinstance(taken := attempt(client.send, b"x" * 100_000), int):
             sent += taken
             if taken < 100_000:
                 await stage.settle()

@@ -41,6 +41,8 @@ MODULES = (
     situations_streams,
     situations_websockets,
 )
+# Situations end with connections open on purpose; the loop closes them.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 SEEDS = (1, 2, 3)
 _REAL_PATIENCE_S = 20.0
 _SIMULATED_PATIENCE_S = 600.0

@@ -16,6 +16,8 @@ from .parked_work import HOST, PORT
 from .stage import attempt, outcome
 from .story import play
 
+# A machine without power closes nothing.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 SEEDS = range(5)
 
 

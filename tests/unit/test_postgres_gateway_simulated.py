@@ -83,7 +83,7 @@ def test_a_seed_gives_one_trace_with_and_without_shortcuts_and_whatever_ran_befo
 
 def test_another_process_with_another_hash_seed_sees_the_same(socket_path: str) -> None:
     here = outcomes(socket_path, fast=True)
-    script = f"import asyncio, json; from {__name__} import outcomes; print(json.dumps(outcomes({socket_path!r}, fast=True)))"
+    script = f"import json; from {__name__} import outcomes; print(json.dumps(outcomes({socket_path!r}, fast=True)))"
     printed = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -36,7 +36,8 @@ class Gateway:
         on_statement: Callable[[Statement], None] | None = None,
     ) -> None:
         """``random`` chooses which of several granted waiters runs first. ``fast``: answer what is known without
-        the server (see ``shortcuts``). ``on_statement`` is called for each statement that ran, once its reply is written."""
+        the server (see ``shortcuts``). ``on_statement`` is called for each statement that ran, once its reply is
+        written."""
         self._backends = backends
         self._fast = fast
         self._on_statement = on_statement
