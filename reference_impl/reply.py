@@ -7,11 +7,13 @@ a cut document is first closed where it ends, then read like any other.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from reference_impl.text import clean, parse_json
 
+_ESCAPE_CHARS_MAX = len("\\u0000")
 _CLOSER = {"{": "}", "[": "]"}
 
 
@@ -26,14 +28,16 @@ class Reading:
 def read_reply(body: bytes, *, truncated: bool) -> Reading:
     """Read the body of a 2xx. Anything that is not A2A reads as its own raw text."""
     raw = clean(body.decode(errors="replace"))
-    document = _recover(raw) if truncated else _parse(raw)
-    if not isinstance(document, dict):
-        return Reading(raw)
-    if (error := document.get("error")) and "result" not in document:
-        return Reading(raw, error=_error_message(error))
-    text = _find_text(document.get("result"))
-    # Text of which nothing arrived is shown by what did.
-    return Reading(raw if text is None or (truncated and not text) else text)
+    for document in _recoveries(raw) if truncated else (_parse(raw),):
+        if not isinstance(document, dict):
+            continue
+        if (error := document.get("error")) and "result" not in document:
+            return Reading(raw, error=_error_message(error))
+        text = _find_text(document.get("result"))
+        # A text of which nothing arrived is better shown by what did.
+        if text or (text is not None and not truncated):
+            return Reading(text)
+    return Reading(raw)
 
 
 def is_queued(status: int, body: bytes) -> bool:
@@ -74,11 +78,9 @@ def _is_text(part: Any) -> bool:
     return bool(part.get("kind", part.get("type", "text")) == "text")
 
 
-def _recover(raw: str) -> Any:
-    """The document that `raw` is a prefix of, as far as it got; None if that cannot be told."""
-    document = _parse(raw)
-    if document is not None:
-        return document
+def _recoveries(raw: str) -> Iterator[Any]:
+    """The documents that `raw` may be the beginning of, those that keep more of it first."""
+    yield _parse(raw)
     open_brackets: list[str] = []
     in_string = escaped = False
     # Where the document may be cut with no half-finished member left over, and what is open there.
@@ -99,18 +101,20 @@ def _recover(raw: str) -> Any:
             safe_end, safe_open = index + 1, "".join(open_brackets)
         elif char in "}]":
             if not open_brackets:
-                return None
+                return
             open_brackets.pop()
             safe_end, safe_open = index + 1, "".join(open_brackets)
         elif char == ",":
             safe_end, safe_open = index, "".join(open_brackets)
+    ending = _closers("".join(open_brackets))
     if in_string:
-        # Closing the string keeps its text, unless it is a key or ends in half an escape.
-        for tail_cut in range(6):
-            closed = _parse(raw[: len(raw) - tail_cut] + '"' + _closers("".join(open_brackets)))
-            if closed is not None:
-                return closed
-    return _parse(raw[:safe_end] + _closers(safe_open))
+        # Keeps the text of a string that was cut, even if it was cut within an escape.
+        for tail_cut in range(_ESCAPE_CHARS_MAX):
+            yield _parse(raw[: len(raw) - tail_cut] + '"' + ending)
+    else:
+        yield _parse(raw + ending)
+    # Drops the last member, which may be a key without its value, or a value that misleads.
+    yield _parse(raw[:safe_end] + _closers(safe_open))
 
 
 def _closers(open_brackets: str) -> str:
