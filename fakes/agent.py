@@ -19,7 +19,7 @@ from fakes.answers import Answer, Asked, answer_to, read_request
 from fakes.reset import reset
 from sim.scenario.behaviours import Behaviour, Cut, Ending
 
-Stage: TypeAlias = Literal["opened", "delivered", "aborted", "answered", "cut"]
+Stage: TypeAlias = Literal["opened", "delivered", "aborted", "answering", "answered", "cut"]
 
 REQUEST_BYTES_MAX = 64 << 20
 SHUTDOWN_S = 0.1
@@ -31,7 +31,8 @@ class AgentSaw:
 
     `opened`: the head of a request arrived. Then either `delivered`, its complete body was handed to the handler, or
     `aborted`, the body was cut. After a delivery: `answered`, the whole response was written, or `cut`, the behaviour
-    cut the connection; neither if the client left first. `method` is the JSON-RPC one. `body_bytes` counts response
+    cut the connection; neither if the client left first. Before that, of a body that takes its time: `answering`, its
+    first bytes were written. `method` is the JSON-RPC one. `body_bytes` counts response
     body bytes written. The last three describe the answer: `text` is what all of it says.
     """
 
@@ -147,10 +148,12 @@ class Agent:
             response.content_length = len(answer.body)
         await response.prepare(request)
         sent = answer.body[: answer.cut_at_bytes]
-        for piece in _pieces(sent, answer.pieces):
+        for number, piece in enumerate(_pieces(sent, answer.pieces)):
             if answer.duration_s:
                 await asyncio.sleep(answer.duration_s / answer.pieces)
             await response.write(piece)
+            if answer.duration_s and number == 0:
+                self._observe(replace(saw, stage="answering", body_bytes=len(piece)))
         if answer.cut_at_bytes is not None:
             self._observe(replace(saw, stage="cut", body_bytes=len(sent)))
             return await _hang_up(request, response, answer.ending)

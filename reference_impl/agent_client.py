@@ -1,6 +1,6 @@
 """One POST to one agent, and what is known about it afterwards.
 
-All that matters is whether the agent can have got the message (decisions §2), so nothing here may blur that:
+All that matters is whether the agent can have got the message, so nothing here may blur that:
 
 * A new connection each time. On a kept one that the agent has just closed, the request is lost in a way that
   looks like a crash after delivery. On a new one, failing to connect is what it looks like: not delivered.

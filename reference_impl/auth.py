@@ -1,4 +1,4 @@
-"""Bearer tokens: who may act for a workspace (contract §2.0).
+"""Bearer tokens: who may act for a workspace.
 
 A token is 32 random bytes, base64url without padding; the database holds its SHA-256. It opens its own
 workspace and no other. If the database cannot be asked, nobody is let in: the error reaches the client as 503.

@@ -1,10 +1,10 @@
 """One attempt to bring a message to a workspace, in two stages that callers may put something between.
 
-`route` passes the gates (contract §6, decisions §7): access, budget, message, delivery mode, URL, safety of the
+`route` passes the gates in their order (INV-15): access, budget, message, delivery mode, URL, safety of the
 URL. It contacts nobody. `deliver` then leaves the message for a poll target, or sends it to a push target.
 
 A read that was cancelled or timed out closes its gate: 503, or the cancellation itself where nobody is left to
-be answered (S1, H2, D31). The place for the busy check and the queue (contract §7) is between mode and URL.
+be answered (S1, H2, D31). The place for the busy check and the queue is between mode and URL.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 class Delivery(Enum):
-    """What a failed attempt means for the message (decisions §2)."""
+    """What a failed attempt means for the message."""
 
     REFUSED = "the broker itself declined to send it"
     NOT_DELIVERED = "the agent cannot have got it"

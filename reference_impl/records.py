@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reference_impl.events import Event
-from reference_impl.store import Connection
+from reference_impl.store import Connection, Record
 from reference_impl.text import dump_json, prefix
 
 TERMINAL = ("completed", "failed")
@@ -95,6 +95,17 @@ class Delegation:
     @property
     def request_body(self) -> str:
         return dump_json({"task": self.task, "delegation_id": self.id})
+
+
+def delegation_from(row: Record) -> Delegation:
+    """The delegation of a delegate row; `task` has to be selected from its request body."""
+    return Delegation(
+        id=row["delegation_id"],
+        source=str(row["workspace_id"]),
+        target=str(row["target_id"]),
+        task=row["task"] or "",
+        accepted_at=row["created_at"],
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Finding delegations that nobody executes, and seeing to them (decisions §5).
+"""Finding delegations that nobody executes, and seeing to them (INV-03).
 
 Before the broker listens, everything that its predecessor left open is such a delegation: `pending` was never
 sent, so it is executed; `dispatched` may have been, so it fails as unknown. Later ones are rare: a row that a
@@ -13,8 +13,8 @@ import logging
 
 from reference_impl.executor import Executor
 from reference_impl.outcome import Outcomes, failed
-from reference_impl.records import Delegation
-from reference_impl.store import Record, Store
+from reference_impl.records import delegation_from
+from reference_impl.store import Store
 
 _LOST = "delivery_unknown: broker restarted while the request was in flight"
 _OPEN = """
@@ -41,7 +41,7 @@ class Recovery:
         """See to every open delegation that this process does not execute."""
         rows = await self._store.persist(lambda connection: connection.fetch(_OPEN))
         for row in rows:
-            delegation = _delegation(row)
+            delegation = delegation_from(row)
             # Asked anew for each: it may have been finished while the rows before it were seen to. Should one
             # have ended since the query, its status no longer allows what is begun here.
             if self._executor.has(delegation.id):
@@ -67,13 +67,3 @@ class Recovery:
                 await self.recover()
             except Exception:
                 _log.exception("recovery failed; it is tried again in %.0f s", self._patrol_interval_s)
-
-
-def _delegation(row: Record) -> Delegation:
-    return Delegation(
-        id=row["delegation_id"],
-        source=str(row["workspace_id"]),
-        target=str(row["target_id"]),
-        task=row["task"] or "",
-        accepted_at=row["created_at"],
-    )

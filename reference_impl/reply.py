@@ -1,6 +1,6 @@
 """What an agent's reply says: its text, or its error.
 
-A reply may have been cut off anywhere. What arrived of it still counts as the answer (decisions on H10), so
+A reply may have been cut off anywhere. What arrived of it still counts as the answer (H10, INV-23), so
 a cut document is first closed where it ends, then read like any other.
 """
 

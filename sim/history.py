@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 
 Json: TypeAlias = Any
 Row: TypeAlias = Mapping[str, Any]
-ContactStage: TypeAlias = Literal["opened", "delivered", "aborted", "answered", "cut"]
+ContactStage: TypeAlias = Literal["opened", "delivered", "aborted", "answering", "answered", "cut"]
 
 
 def message_id_of(op: str) -> str:
@@ -76,7 +76,7 @@ class Contact:
 
     `contact` numbers the requests of one agent from 1. `delivered` means that the agent's handler was given the
     complete request body (decisions, §2); `body_bytes` counts response body bytes handed to the socket so far.
-    The last three describe the answer on `answered` and `cut`: a 503 with `restarting: true`, a JSON-RPC error object
+    The last three describe the answer on `answering`, `answered` and `cut`: a 503 with `restarting: true`, a JSON-RPC error object
     in the body, and the text that the whole answer says (None: not a reply with text).
     """
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from reference_impl.acceptance import Accepted, AlreadyKnown, KeyUnchecked, SourceUnknown
 from reference_impl.http.common import Problem, answer, guarded, json_body, text_field, workspace_of
 from reference_impl.outcome import Completed, Outcome, failed, is_terminal
-from reference_impl.records import Delegation
+from reference_impl.records import delegation_from
 from reference_impl.services import SERVICES
 from reference_impl.store import Record
 from reference_impl.text import clean, parse_uuid, prefix
@@ -123,7 +123,7 @@ async def update(request: web.Request) -> web.Response:
     if not is_terminal(stored):
         outcome: Outcome = Completed(text) if status == "completed" else failed(error or "reported as failed")
         finishing = services.background.detach(
-            services.outcomes.finish(_delegation(row), outcome, reported=True), name=f"update {delegation_id}"
+            services.outcomes.finish(delegation_from(row), outcome, reported=True), name=f"update {delegation_id}"
         )
         # Once begun it is seen through; a client that is told 503 finds out by asking again.
         async with asyncio.timeout(_UPDATE_PATIENCE_S):
@@ -162,13 +162,3 @@ def _entry(row: Record) -> dict[str, Any]:
         "created_at": row["created_at"].isoformat(),
         **{name: value for name, value in optional.items() if value is not None},
     }
-
-
-def _delegation(row: Record) -> Delegation:
-    return Delegation(
-        id=row["delegation_id"],
-        source=str(row["workspace_id"]),
-        target=str(row["target_id"]),
-        task=row["task"] or "",
-        accepted_at=row["created_at"],
-    )

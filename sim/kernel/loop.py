@@ -15,6 +15,7 @@ import asyncio
 import contextvars
 import gc
 import heapq
+import selectors
 import socket as real_socket
 import threading
 from asyncio import selector_events
@@ -39,7 +40,18 @@ _TIMERS_TO_SWEEP = 100
 
 
 class _NoSelector:
-    """Stands where the base class keeps its selector; nothing is ever selected."""
+    """Stands where the base class keeps its selector: nothing is ever selected, but transports ask when printed."""
+
+    def __init__(self, sockets: dict[int, SimSocket]) -> None:
+        self._sockets = sockets
+
+    def get_key(self, fd: int) -> selectors.SelectorKey:
+        """What is watched of a socket. Raises KeyError."""
+        socket = self._sockets[fd]
+        events = (selectors.EVENT_READ if socket.reader else 0) | (selectors.EVENT_WRITE if socket.writer else 0)
+        if not events:
+            raise KeyError(fd)
+        return selectors.SelectorKey(fd, fd, events, (socket.reader, socket.writer))
 
     def close(self) -> None:
         """Nothing to close."""
@@ -58,12 +70,12 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
     _task_factory: Any
 
     def __init__(self, streams: Streams, *, start_ns: int, horizon_ns: int) -> None:
-        super().__init__(_NoSelector())  # type: ignore[arg-type]
+        self.sockets: dict[int, SimSocket] = {}
+        super().__init__(_NoSelector(self.sockets))  # type: ignore[arg-type]
         self.streams = streams
         self.now_ns = start_ns
         self.start_ns = start_ns
         self.horizon_ns = start_ns + horizon_ns
-        self.sockets: dict[int, SimSocket] = {}
         self.trace = Trace()
         self._rounds = 0
         self._heap: list[Any] = []

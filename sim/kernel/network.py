@@ -33,7 +33,7 @@ LOCAL_LATENCY_NS = (5_000, 15_000)
 SPLIT_ONE_IN = 16
 SEGMENT_BYTES = 1 << 16
 
-_DATA, _SYN, _SYN_ACK, _FIN, _RST = range(5)
+_DATA, _SYN, _SYN_ACK, _FIN, _RST, _ACK = range(6)
 _EPHEMERAL = (32768, 61000)
 
 Observer = Callable[[bool, bytes], None]
@@ -194,7 +194,7 @@ class Network:
             waiting.linger = (1, 0)
             waiting.close()
         socket.accepting.clear()
-        if socket.peer is None or socket.reset:
+        if socket.peer is None or socket.reset or socket.connecting:
             return
         if socket.linger == (1, 0) or socket.received:
             self._send(socket.link, _RST, b"", self._arrive_rst, socket.peer)
@@ -222,7 +222,7 @@ class Network:
         if listener is None or (listener.local[0] == "127.0.0.1" and reached[0] != client.owner.node.address):
             self._send(client.link, _RST, b"", self._refuse, client, errno.ECONNREFUSED)
             return
-        if len(listener.accepting) > listener.backlog:
+        if len(listener.accepting) + listener.handshakes > listener.backlog:
             self._unanswered(client, reached, attempt)
             return
         server = SimSocket(listener.family, listener.type, listener.proto, owner=listener.owner)
@@ -230,9 +230,8 @@ class Network:
         server.remote = client.local
         server.link = self._direction((client.link.least_ns, client.link.spread_ns))
         server.peer, client.peer = client, server
-        listener.accepting.append(server)
-        self._loop.watch(listener)
-        self._send(server.link, _SYN_ACK, b"", self._established, client)
+        listener.handshakes += 1
+        self._send(server.link, _SYN_ACK, b"", self._established, client, listener)
 
     def _unanswered(self, client: SimSocket, reached: Address, attempt: int) -> None:
         waited_s = SYN_SENT_AT_S[attempt]
@@ -241,11 +240,29 @@ class Network:
         else:
             self._loop.after(SYN_TIMEOUT_S - waited_s, self._refuse, client, errno.ETIMEDOUT)
 
-    def _established(self, client: SimSocket) -> None:
+    def _established(self, client: SimSocket, listener: SimSocket) -> None:
+        server = client.peer
         if client.closed:
+            self._send(client.link, _RST, b"", self._abandoned, server, listener)
             return
         client.connecting = False
         self._loop.watch(client)
+        # Only this makes the connection acceptable: a server cannot speak to a client that does not know yet.
+        self._send(client.link, _ACK, b"", self._acceptable, server, listener)
+
+    def _acceptable(self, server: SimSocket, listener: SimSocket) -> None:
+        listener.handshakes -= 1
+        if listener.closed:
+            server.linger = (1, 0)
+            server.close()
+        elif not server.closed:
+            listener.accepting.append(server)
+            self._loop.watch(listener)
+
+    def _abandoned(self, server: SimSocket, listener: SimSocket) -> None:
+        listener.handshakes -= 1
+        server.reset = True
+        server.close()
 
     def _refuse(self, client: SimSocket, code: int) -> None:
         if client.connecting and client.peer is None and not client.closed:

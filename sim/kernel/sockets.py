@@ -55,6 +55,7 @@ class SimSocket:
         "error",
         "family",
         "fd",
+        "handshakes",
         "linger",
         "link",
         "listening",
@@ -111,6 +112,7 @@ class SimSocket:
         self.tap: Any = None
         self.listening = False
         self.backlog = 0
+        self.handshakes = 0
         self.accepting: deque[SimSocket] = deque()
         self.connecting = False
         self.closed = False
