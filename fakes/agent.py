@@ -112,7 +112,10 @@ class Agent:
             delegation_id=asked.delegation_id,
         )
         self._observe(saw)
-        return await self._perform(request, behaviour, asked, saw)
+        try:
+            return await self._perform(request, behaviour, asked, saw)
+        except ConnectionResetError:  # the client left in the middle of the answer: nobody is there to be told
+            return web.Response()
 
     async def _perform(
         self, request: web.Request, behaviour: Behaviour, asked: Asked, saw: AgentSaw

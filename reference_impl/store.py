@@ -86,11 +86,15 @@ class Store:
                 result = await work(connection)
                 sound = True
             except asyncpg.PostgresError as error:
-                sound = not isinstance(error, UNREACHABLE) and not connection.is_in_transaction()
+                with contextlib.suppress(asyncpg.InterfaceError):
+                    sound = not isinstance(error, UNREACHABLE) and not connection.is_in_transaction()
                 raise
             finally:
                 if not sound:
-                    connection.terminate()
+                    # One that was lost has left the pool by itself; saying so must not hide what happened,
+                    # which may be a cancellation.
+                    with contextlib.suppress(asyncpg.InterfaceError):
+                        connection.terminate()
                 await self._pool.release(connection)
         return result
 

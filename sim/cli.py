@@ -8,32 +8,29 @@ needed, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
-from collections.abc import Sequence
-from enum import IntEnum
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from sim.exits import Exit, Refused
+
 DEFAULT_SCENARIOS = "scenarios"
-
-
-class Exit(IntEnum):
-    """What the process returns."""
-
-    PASSED = 0
-    FAILED = 1
-    INCONCLUSIVE = 2
-    INTERNAL = 3
-    USAGE = 4
-    NOTHING = 5
-    INTERRUPTED = 130
+DEFAULT_SEEDS = 5
+SEED_MAX = 1_000_000
+PROCESSES_MAX = 64
 
 
 _EXAMPLES = """examples:
-  fumble run                                       play every scenario under scenarios/
-  fumble run scenarios/database_blips --seeds 20   one family, 20 seeds each
-  fumble check my.yaml                             read a scenario and report every mistake in it
-  fumble replay my.yaml --seed 7                   one run again, with its whole history
+  fumble run                                   play every scenario under scenarios/
+  fumble run scenarios/happy --seeds 20        one family, 20 seeds each
+  fumble check my.yaml                         read a scenario and report every mistake in it
+  fumble replay my.yaml --seed 7               one run again, with its whole history
+
+exit codes: 0 passed, 1 failed, 2 inconclusive, 3 internal error or missing component,
+            4 wrong usage or invalid scenario, 5 nothing selected, 130 interrupted
+environment: NO_COLOR=1 no colour; FUMBLE_DEBUG=1 tracebacks of internal errors
 """
 
 
@@ -44,10 +41,15 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(Exit.USAGE)
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
-    return int(text)
+def _whole(most: int) -> Callable[[str], int]:
+    """Reads a number from 1 to `most`."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {most}")
+        return int(text)
+
+    return read
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,44 +58,86 @@ def _parser() -> argparse.ArgumentParser:
         description="Finds where a delegation broker drops the hand-off.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
-    run = commands.add_parser("run", help="play scenarios in the simulated world")
+    run = commands.add_parser("run", help="play scenarios in the simulated world", allow_abbrev=False)
     run.add_argument("scenario", nargs="*", help=f"files or folders (default: {DEFAULT_SCENARIOS}/)")
-    run.add_argument("--seeds", type=_positive, default=5, metavar="N", help="play seeds 1 to N (default: 5)")
-    run.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (default: one a core)")
-    run.add_argument("--output", choices=("text", "json"), default="text", help="what stdout gets (default: text)")
+    run.add_argument(
+        "--seeds",
+        type=_whole(SEED_MAX),
+        default=DEFAULT_SEEDS,
+        metavar="N",
+        help=f"play each with N seeds (default: {DEFAULT_SEEDS})",
+    )
+    run.add_argument(
+        "--seed-from", type=_whole(SEED_MAX), default=1, metavar="N", help="the first of these seeds (default: 1)"
+    )
+    run.add_argument("--jobs", type=_whole(PROCESSES_MAX), metavar="N", help="worker processes (default: one a core)")
+    _add_output(run)
     run.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
 
     check = commands.add_parser("check", help="read scenarios and report every mistake, play nothing")
     check.add_argument("scenario", nargs="*", help=f"files or folders (default: {DEFAULT_SCENARIOS}/)")
 
-    replay = commands.add_parser("replay", help="play one run again and show its history")
+    replay = commands.add_parser("replay", help="play one run again and show its history", allow_abbrev=False)
     replay.add_argument("scenario", help="a scenario file")
-    replay.add_argument("--seed", type=_positive, required=True, metavar="N")
-    replay.add_argument("--output", choices=("text", "json"), default="text", help="what stdout gets (default: text)")
+    replay.add_argument("--seed", type=_whole(SEED_MAX), required=True, metavar="N", help="the seed of that run")
+    _add_output(replay)
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code."""
-    options = _parser().parse_args(arguments)
-    from sim import commands
+def _add_output(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", choices=("text", "json"), default="text", help="what stdout gets (default: text)")
 
-    command = {"run": commands.run, "check": commands.check, "replay": commands.replay}[options.command]
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; nothing that goes wrong ends in a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a title may have letters that the terminal has not
     try:
-        return int(command(options))
-    except commands.Refused as refusal:
+        return _command(_parser().parse_args(arguments))
+    except Refused as refusal:
         print(f"fumble: {refusal}", file=sys.stderr)
-        return int(refusal.exit_code)
+        return refusal.exit_code
     except KeyboardInterrupt:
         print("fumble: interrupted", file=sys.stderr)
-        return int(Exit.INTERRUPTED)
+        return Exit.INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away (`fumble run | head`); there is nobody to tell.
+        return Exit.INTERNAL  # whoever read our output went away (`fumble run | head`): there is nobody to tell
+    except Exception as error:
+        print(_internal_error(error), file=sys.stderr)
+        return Exit.INTERNAL
+    finally:
+        _drain_stdout()
+
+
+def _command(options: argparse.Namespace) -> Exit:
+    from sim import commands, interrupts
+
+    command = {"run": commands.run, "check": commands.check, "replay": commands.replay}[options.command]
+    with interrupts.raised():
+        return command(options)
+
+
+def _drain_stdout() -> None:
+    """What could not be written cannot be written when Python ends either, which would complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(Exit.INTERNAL)
+
+
+def _internal_error(error: Exception) -> str:
+    """One line that says what happened and where; the traceback only for who asks for it."""
+    import traceback
+
+    *_, frame = traceback.extract_tb(error.__traceback__)
+    said = f"fumble: internal error: {type(error).__name__}: {error} ({frame.filename}:{frame.lineno} in {frame.name})"
+    if os.environ.get("FUMBLE_DEBUG"):
+        return f"{traceback.format_exc()}\n{said}"
+    return f"{said}\nfix: this is a bug of fumble; FUMBLE_DEBUG=1 shows the traceback to report"
 
 
 if __name__ == "__main__":

@@ -14,84 +14,85 @@ from reports import json_report, junit, terminal
 from reports.history_text import lines
 from reports.model import RunReport, Summary
 from reports.progress import Progress
-from sim.campaign import Job, cores, workers
-from sim.cli import DEFAULT_SCENARIOS, Exit
+from sim import interrupts
+from sim.campaign import CampaignBroken, Job, cores, playing
+from sim.cli import DEFAULT_SCENARIOS, PROCESSES_MAX
+from sim.exits import Exit, Refused
 from sim.invariants.verdict import Verdict
 from sim.scenario.loading import discover, load_file
 from sim.scenario.model import Scenario
 from sim.scenario.problems import ScenarioError
 from sim.worlds.broker_settings import UnknownSetting, check_settings
-from sim.worlds.components.postgres import EmbeddedPostgres, PostgresUnavailable
+from sim.worlds.components.postgres import FOR_GATEWAY, EmbeddedPostgres, PostgresUnavailable
 from sim.worlds.simulated import Workshop
 
+SESSIONS_PER_PROCESS = 40
+"""On the server: a broker's pool, the pools of those that lost their power in the same run, and the harness's own."""
+
 VERDICT_EXITS: Mapping[Verdict, Exit] = {"failed": Exit.FAILED, "inconclusive": Exit.INCONCLUSIVE}
-
-
-class Refused(Exception):
-    """The command cannot be carried out; the message has cause, place and fix."""
-
-    def __init__(self, message: str, exit_code: Exit) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 def check(options: argparse.Namespace) -> Exit:
     """Read scenarios; say everything that is wrong with them."""
     scenarios = _load(options.scenario)
-    print(f"{len(scenarios)} scenarios are valid")
+    _say("1 scenario is valid\n" if len(scenarios) == 1 else f"{len(scenarios)} scenarios are valid\n")
     return Exit.PASSED
 
 
 def run(options: argparse.Namespace) -> Exit:
-    """Play scenarios, report, judge."""
+    """Play scenarios, report, judge. However it ends, what was played is reported."""
     scenarios = _load(options.scenario)
     junit_file = _writable(options.junit)
-    jobs = [Job(scenario, seed) for scenario in scenarios for seed in range(1, options.seeds + 1)]
-    count = min(options.jobs or len(cores()), len(jobs))
-    reports: list[RunReport] = []
-    interrupted = False
+    seeds = range(options.seed_from, options.seed_from + options.seeds)
+    jobs = [Job(scenario, seed) for scenario in scenarios for seed in seeds]
+    done: dict[int, RunReport] = {}
     version = ""
+    stopped: KeyboardInterrupt | CampaignBroken | None = None
     try:
-        with _postgres() as server:
+        processes = min(options.jobs or len(cores()), PROCESSES_MAX, len(jobs))
+        with _postgres(processes) as server:
             version = server.version
-            with workers(server, count) as pool, Progress(len(jobs), sys.stderr) as progress:
-                for report in pool.play(jobs):
-                    reports.append(report)
+            with playing(jobs, server, processes=processes) as reports, Progress(len(jobs), sys.stderr) as progress:
+                for number, report in reports:
+                    done[number] = report
                     progress.advance(failed=report.verdict != "passed")
-    except KeyboardInterrupt:
-        interrupted = True
-    summary = Summary(_in_order(reports, jobs), json_report.components(postgres=version))
+    except (KeyboardInterrupt, CampaignBroken) as reason:
+        stopped = reason
+    summary = Summary(tuple(done[number] for number in sorted(done)), json_report.components(postgres=version))
     _show(summary, options.output)
     if junit_file is not None:
-        junit_file.write_text(junit.render(summary), encoding="utf-8")
-    if interrupted:
-        print(f"fumble: interrupted after {len(reports)} of {len(jobs)} runs", file=sys.stderr)
-        return Exit.INTERRUPTED
+        _write(junit_file, junit.render(summary))
+    if stopped is not None:
+        raise _unfinished(stopped, f"after {len(done)} of {len(jobs)} runs")
     return _exit_code(summary)
 
 
 def replay(options: argparse.Namespace) -> Exit:
     """Play one run again, physically like the first time, and show its history."""
-    (scenario, *_) = _load([options.scenario])
-    with _postgres() as server:
-        finished = Workshop(server, "fumble_replay", core=cores()[0]).play(scenario, options.seed)
+    scenarios = _load([options.scenario])
+    if len(scenarios) > 1:
+        raise Refused(f"{options.scenario} has {len(scenarios)} scenarios; name the one to replay", Exit.USAGE)
+    with _postgres(processes=1) as server:
+        finished = Workshop(server, "fumble_replay", core=cores()[0]).play(scenarios[0], options.seed)
         summary = Summary((finished.report(),), json_report.components(postgres=server.version))
     if options.output == "text":
-        print("\n".join(lines(finished.history)))
-        print()
+        _say("\n".join(lines(finished.history)) + "\n\n")
     _show(summary, options.output)
     return _exit_code(summary)
 
 
 def _load(paths: Sequence[str]) -> list[Scenario]:
     """All scenarios of files and folders. Refuses with the mistakes of every file at once."""
+    if not paths and not os.path.exists(DEFAULT_SCENARIOS):
+        here = f"there is no folder {DEFAULT_SCENARIOS} in {os.getcwd()}"
+        raise Refused(f"no scenario was named, and {here}; name files or folders", Exit.USAGE)
     given = list(paths) or [DEFAULT_SCENARIOS]
     problems: list[str] = []
     scenarios: list[Scenario] = []
     try:
         files = discover(given)
     except ScenarioError as error:
-        raise Refused(str(error), Exit.USAGE) from None
+        raise Refused(f"cannot read what was named\n{error}", Exit.USAGE) from None
     for file in files:
         try:
             scenario = load_file(file)
@@ -100,7 +101,7 @@ def _load(paths: Sequence[str]) -> list[Scenario]:
         except (ScenarioError, UnknownSetting) as error:
             problems.append(str(error))
     if problems:
-        raise Refused("invalid scenarios\n" + "\n".join(problems), Exit.USAGE)
+        raise Refused("invalid scenarios\n" + "\n\n".join(problems), Exit.USAGE)
     if not scenarios:
         raise Refused(f"no scenario in {', '.join(given)}; scenarios are files that end in .yaml", Exit.NOTHING)
     return scenarios
@@ -110,40 +111,63 @@ def _writable(path: str | None) -> Path | None:
     """Where to write, tried before the runs so that no result is lost."""
     if path is None:
         return None
-    file = Path(path)
     try:
-        file.touch()
+        with open(path, "a", encoding="utf-8"):
+            return Path(path)
     except OSError as error:
-        raise Refused(f"--junit {path}: {error.strerror}; name a file in a folder that exists", Exit.USAGE) from None
-    return file
+        raise Refused(
+            f"--junit {path}: {error.strerror}; name a file in a folder that exists and can be written to", Exit.USAGE
+        ) from None
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Refused(f"cannot write {file}: {error.strerror}; name another file", Exit.INTERNAL) from None
 
 
 @contextmanager
-def _postgres() -> Iterator[EmbeddedPostgres]:
-    """The embedded server for the length of a block."""
+def _postgres(processes: int) -> Iterator[EmbeddedPostgres]:
+    """The embedded server for the length of a block, with room for so many processes that play."""
+    room = {"max_connections": str(SESSIONS_PER_PROCESS * (processes + 1))}
     try:
-        server = EmbeddedPostgres()
+        server = EmbeddedPostgres(settings={**FOR_GATEWAY, **room})
     except PostgresUnavailable as error:
         raise Refused(str(error), Exit.INTERNAL) from None
     try:
         yield server
     finally:
-        server.stop()
+        with interrupts.ignored():
+            server.stop()
+
+
+def _unfinished(reason: KeyboardInterrupt | CampaignBroken, when: str) -> Refused:
+    if isinstance(reason, KeyboardInterrupt):
+        return Refused(f"interrupted {when}", Exit.INTERRUPTED)
+    if reason.trace and os.environ.get("FUMBLE_DEBUG"):
+        return Refused(f"{reason} ({when})\n{reason.trace}", Exit.INTERNAL)
+    hint = "\nfix: unless something ended Postgres, report it; FUMBLE_DEBUG=1 shows the traceback" if reason.trace else ""
+    return Refused(f"{reason} ({when}){hint}", Exit.INTERNAL)
 
 
 def _show(summary: Summary, output: str) -> None:
     if output == "json":
-        print(json_report.render(summary))
+        _say(json_report.render(summary))
     elif summary.runs:
         columns = shutil.get_terminal_size((110, 24)).columns
         colour = terminal.colour_wanted(sys.stdout, os.environ)
-        print(terminal.render(summary, columns=columns, colour=colour), end="")
+        _say(terminal.render(summary, columns=columns, colour=colour))
 
 
-def _in_order(reports: Sequence[RunReport], jobs: Sequence[Job]) -> tuple[RunReport, ...]:
-    """Reports in the order of their jobs, however they came back."""
-    place = {(job.scenario.path, job.seed): number for number, job in enumerate(jobs)}
-    return tuple(sorted(reports, key=lambda report: place[report.path, report.seed]))
+def _say(text: str) -> None:
+    """To stdout, at once: an error message must not come before the results."""
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Refused(f"cannot write to stdout: {error.strerror}; send it elsewhere", Exit.INTERNAL) from None
 
 
 def _exit_code(summary: Summary) -> Exit:

@@ -76,8 +76,8 @@ class Contact:
 
     `contact` numbers the requests of one agent from 1. `delivered` means that the agent's handler was given the
     complete request body (decisions, §2); `body_bytes` counts response body bytes handed to the socket so far.
-    The last three describe the answer on `answering`, `answered` and `cut`: a 503 with `restarting: true`, a JSON-RPC error object
-    in the body, and the text that the whole answer says (None: not a reply with text).
+    The last three describe the answer on `answering`, `answered` and `cut`: a 503 with `restarting: true`, a JSON-RPC
+    error object in the body, and the text that the whole answer says (None: not a reply with text).
     """
 
     at_s: float

@@ -70,6 +70,9 @@ class Exchange:
             reader, self._writer = await asyncio.open_connection(host, port)
         except OSError as error:
             raise Unanswered(f"no connection: {error}", sent=False) from error
+        if self._hung_up:  # before there was anything to hang up
+            self._writer.transport.abort()
+            raise Unanswered("the client hung up", sent=False)
         try:
             return await self._converse(reader, self._writer, head, payload)
         finally:

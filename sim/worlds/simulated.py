@@ -10,6 +10,7 @@ import asyncio
 import gc
 import inspect
 import json
+import shlex
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -29,11 +30,12 @@ from fakes.poller import Poller
 from fakes.toxiproxy.proxy import Proxy
 from reference_impl.app import Broker
 from reference_impl.config import Config
-from reports.model import RunReport, report_of
+from reports.model import Finding, RunReport, report_of
 from sim.history import Contact, Final, History, Member, ModeRead, Row
 from sim.invariants.verdict import Judgement, judge
 from sim.kernel import Node, Simulation
 from sim.kernel.entropy import derive
+from sim.kernel.errors import SimulationHang
 from sim.kernel.postgres_gateway import Backends, Database, Gateway
 from sim.scenario.model import AddToxic, Scenario, Trigger
 from sim.worlds.broker_settings import configured, flags_of
@@ -46,6 +48,8 @@ from sim.worlds.world import Undo
 BROKER_PORT, DATABASE_PORT, AGENT_PORT, FIRST_LINK_PORT = 8080, 5432, 9000, 20001
 HORIZON_S = 30 * 24 * 3600.0
 INBOX_TRIES, INBOX_RETRY_S = 12, 5.0
+HANG = "HANG"
+"""The id under which a world that cannot go on is reported; it stands beside those of invariants."""
 
 _SCHEMA = Path(reference_impl.__file__).with_name("schema.sql")
 _WORKSPACE_IDS = uuid.UUID("7d4c8f0e-6a52-5f0b-9c1e-3b5a2d9e8f10")
@@ -79,10 +83,11 @@ class Run:
     virtual_s: float
     cpu_s: float
     wall_s: float
+    hang: str = ""
 
     def report(self) -> RunReport:
-        """What is told of it."""
-        return report_of(
+        """What is told of it; a hang of the world stands first among its violations."""
+        report = report_of(
             self.scenario,
             self.history,
             self.judgement,
@@ -91,8 +96,13 @@ class Run:
             virtual_s=self.virtual_s,
             cpu_ms=self.cpu_s * 1e3,
             wall_ms=self.wall_s * 1e3,
-            replay=f"fumble replay {self.scenario.path} --seed {self.seed}",
+            replay=f"fumble replay {shlex.quote(self.scenario.path)} --seed {self.seed}",
         )
+        if not self.hang:
+            return report
+        sentence, *places = self.hang.splitlines()
+        hang = Finding(invariant=HANG, subject="", sentence=sentence, lines=tuple(place.strip() for place in places))
+        return replace(report, violations=(hang, *report.violations))
 
 
 class Workshop:
@@ -116,26 +126,31 @@ class Workshop:
         gc.disable()
 
     def play(self, scenario: Scenario, seed: int) -> Run:
-        """Make a world, play the scenario in it, judge it, throw it away.
+        """Make a world, play the scenario in it, judge it, throw it away. A world that hangs is a failed run.
 
-        Raises `UnknownSetting`, and what the harness itself does wrong; a hang of the world is a `SimulationHang`.
+        Raises `UnknownSetting`, and what the harness itself does wrong.
         """
+        hang = ""
         cpu_s, wall_s = time.process_time(), time.perf_counter()
         with Simulation(seed, horizon_s=HORIZON_S) as simulation:
             world = SimulatedWorld(simulation, scenario, self)
             try:
                 simulation.run(world.play())
+            except SimulationHang as error:
+                hang = str(error)
             finally:
                 world.close()
+            judgement = judge(scenario, world.history)
             run = Run(
                 scenario=scenario,
                 seed=seed,
                 history=world.history,
-                judgement=judge(scenario, world.history),
+                judgement=replace(judgement, verdict="failed") if hang else judgement,
                 trace_hash=simulation.trace_hash(),
                 virtual_s=simulation.time_s,
                 cpu_s=0.0,
                 wall_s=0.0,
+                hang=hang,
             )
         gc.collect()
         cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s

@@ -45,7 +45,8 @@ def _line(figure: Figure) -> str:
     elif figure.at_least is not None:
         target = f">= {_number(figure.at_least)} {figure.unit}"
     ratio = "" if figure.ratio is None else f"{figure.ratio:.2f} {'ok' if figure.ratio >= 1 else 'MISSED'}"
-    return f"  {figure.name:<46}{_number(figure.measured) + ' ' + figure.unit:>16}{target:>16}   {ratio:<13}{figure.note}"
+    measured = f"{_number(figure.measured)} {figure.unit}"
+    return f"  {figure.name:<46}{measured:>16}{target:>16}   {ratio:<13}{figure.note}"
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The same small world on fumble's kernel and on two peers from PyPI: an aiohttp server, a client, one request each way.
+"""The same small world on fumble's kernel and on two peers from PyPI: an aiohttp server, a client, a GET and a POST.
 
 No database here, because the peers have none. All three get a frozen heap, which the peers do not do by themselves and
 which spares them most of their garbage collection. They are no dependency: what is not installed is not measured.
@@ -37,7 +37,7 @@ def measure(quick: bool) -> list[Figure]:
             players[name] = {"simloop": _simloop, "simloom": _simloom}[name]
         else:
             advice = f"needs Python >= 3.12 and pip install {name}=={wanted}"
-            figures.append(Figure(f"fumble against {name}", None, note=advice))
+            figures.append(Figure(f"{name} takes as much CPU", None, note=advice))
     for play in players.values():
         for seed in range(3):
             play(seed)
@@ -54,7 +54,7 @@ def measure(quick: bool) -> list[Figure]:
     medians = {name: median(seconds) for name, seconds in cpu_s.items()}
     ours_s = medians.pop("fumble")
     compared = [
-        Figure(f"fumble against {name}", theirs_s / ours_s, "times", at_least=1, note=f"it takes {1e3 * theirs_s:.2f} ms")
+        Figure(f"{name} takes as much CPU", theirs_s / ours_s, "times", at_least=1, note=f"{1e3 * theirs_s:.2f} ms")
         for name, theirs_s in medians.items()
     ]
     return [Figure("fumble: CPU of a world, median", 1e3 * ours_s, "ms"), *compared, *figures]

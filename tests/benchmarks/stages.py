@@ -27,9 +27,18 @@ class Stages:
         self._stage = SET_UP
         self._since_s = 0.0
 
+    def reset(self) -> None:
+        """Forget what was counted."""
+        self.cpu_s.clear()
+        self.round_trips.clear()
+
     def begin(self) -> None:
         """A world begins."""
         self._stage, self._since_s = SET_UP, process_time()
+
+    def end(self) -> None:
+        """The world is over."""
+        self.cpu_s[self._stage] += process_time() - self._since_s
 
     def enter(self, stage: str) -> None:
         """What ran until now belongs to the stage before."""
@@ -44,7 +53,7 @@ class Stages:
 
 @contextmanager
 def observed() -> Iterator[Stages]:
-    """Watch the worlds that are played within the block; call `begin` before each and `enter` after it."""
+    """Watch the worlds that are played within the block; call `begin` before each and `end` after it."""
     stages = Stages()
     doors: list[tuple[Any, str, Callable[[], None]]] = [
         (Player, "play", lambda: stages.enter(PLAY)),

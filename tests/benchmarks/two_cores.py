@@ -20,7 +20,7 @@ START_WITHIN_S = 60
 def measure(quick: bool) -> list[Figure]:
     """The sum of both rates, while both are at work."""
     cores = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else [0]
-    name = "worlds a second on two cores"
+    name = "worlds a wall second"
     if len(cores) < 2:
         return [Figure(name, None, note="needs two cores")]
     return [Figure(name, sum(_rates(cores, duration_s=0.5 if quick else 5.0)), "/s", at_least=220)]

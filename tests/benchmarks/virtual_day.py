@@ -8,6 +8,7 @@ memory are those of the day itself: the last look at the database afterwards, wh
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class Sample:
 def measure(quick: bool) -> list[Figure]:
     """Virtual seconds a wall second, and memory at quarters of the day."""
     hours = 0.2 if quick else 24.0
+    logging.getLogger().addHandler(logging.NullHandler())  # the broker has much to say of these faults
     with workshop(core=0) as shop:
         for seed in range(WARM_UP_WORLDS):
             shop.play(PUSH, seed)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reference_impl.store import Connection, Store
 from tests.contract.world import ANN, BOB, World, after, says, world
 
 Database = tuple[str, str]
@@ -109,6 +110,26 @@ def test_a_refused_delegation_that_was_stored_after_all_is_executed(database: Da
             assert (status, body["idempotent_hit"]) == (200, True)
             assert await check_terminal_once(it, body["delegation_id"]) == "completed"
             assert len(it.bob.requests) == 1
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
+def test_a_lost_connection_hides_no_other_error(database: Database, error: type[BaseException]) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            store = await Store.open(it.config.database_url, timeout_s=1.0, pool_size=1)
+
+            async def work(connection: Connection) -> None:
+                await connection.execute("BEGIN")
+                it.wire.break_all()
+                await asyncio.sleep(0.1)
+                raise error
+
+            with pytest.raises(error):
+                await store.run(work)
+            assert await store.run(lambda connection: connection.fetchval("SELECT 1")) == 1
+            await store.close()
 
     asyncio.run(play())
 

@@ -1,0 +1,54 @@
+"""Ctrl-C and SIGTERM: each is one KeyboardInterrupt, and neither disturbs an ending that has begun."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """Inside the block both signals raise KeyboardInterrupt, except one that our parent told us to ignore (nohup)."""
+    heeded = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+    before = [signal.signal(each, _interrupt) for each in heeded]
+    try:
+        yield
+    finally:
+        for each, handler in zip(heeded, before, strict=True):
+            signal.signal(each, handler)
+
+
+@contextmanager
+def ignored() -> Iterator[None]:
+    """Inside the block both signals are lost: for cleaning up, which takes less than a second."""
+    before = [signal.signal(each, signal.SIG_IGN) for each in SIGNALS]
+    try:
+        yield
+    finally:
+        for each, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(each, handler)
+
+
+@contextmanager
+def delayed() -> Iterator[None]:
+    """Inside the block both signals wait: for what must be done whole. A forked child inherits the delay."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def left_to_parent() -> None:
+    """In a forked child: a terminal's Ctrl-C is the parent's business; SIGTERM ends this process without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,51 @@
+"""Every scenario of the repository holds of the reference broker, on a few seeds each; `fumble run` plays more.
+
+A scenario that fails here is wrong itself, or has found a defect of the broker or of the harness: the message is the
+block that `fumble run` would print, with the command that plays the run again.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.terminal import block
+from sim.scenario.loading import load_file
+from sim.worlds.broker_settings import check_settings
+from sim.worlds.simulated import Workshop
+
+ROOT = Path(__file__).parents[2] / "scenarios"
+FILES = sorted(ROOT.rglob("*.yaml"))
+SEEDS = (1, 2)
+
+
+@pytest.fixture(scope="module")
+def workshop(postgres_server: Any) -> Iterator[Workshop]:
+    """One for all runs, as a worker process has it."""
+    try:
+        yield Workshop(postgres_server, "scenarios_hold")
+    finally:
+        # A workshop freezes and disables collection for its process, which here has other tests to run.
+        gc.unfreeze()
+        gc.enable()
+
+
+def test_there_are_scenarios() -> None:
+    """A wrong folder would otherwise be a suite without tests."""
+    assert FILES
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT).with_suffix("")))
+def test_it_holds(workshop: Workshop, file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Passed, not merely not failed: a fault that never began would prove nothing."""
+    caplog.set_level(logging.CRITICAL)  # a broker under faults logs more than anybody wants to read beside the block
+    scenario = load_file(file)
+    check_settings(scenario)
+    for seed in SEEDS:
+        run = workshop.play(scenario, seed)
+        assert run.judgement.verdict == "passed", "\n" + block(run.report())

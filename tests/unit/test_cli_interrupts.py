@@ -1,0 +1,136 @@
+"""However a command is ended, nothing that it started outlives it; and what was played by then is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .fumble_process import GOOD, Command, fumble, started
+
+PROMPT_S = 3.0
+MANY = ("run", "story.yaml", "--seeds", "5000", "--jobs", "2")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "story.yaml").write_text(GOOD)
+    return tmp_path
+
+
+def strike(command: Command, how: str) -> None:
+    if how == "Ctrl-C":
+        os.killpg(command.process.pid, signal.SIGINT)  # a terminal tells every process of the group
+    elif how == "Ctrl-C twice":
+        os.killpg(command.process.pid, signal.SIGINT)
+        time.sleep(0.05)
+        os.killpg(command.process.pid, signal.SIGINT)
+    else:
+        command.process.terminate()
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "Ctrl-C twice", "SIGTERM"])
+def test_an_interrupt_ends_everything_at_once_and_tells_what_was_played(how: str, folder: Path) -> None:
+    with started(MANY, folder=folder) as command:
+        assert command.wait_for_progress().startswith("500 of 5000 runs")
+        processes = [*command.workers(), *command.postgres()]
+        assert len(processes) > 5
+        struck_s = time.monotonic()
+        strike(command, how)
+        stdout, stderr = command.process.communicate(timeout=20)
+        assert time.monotonic() - struck_s < PROMPT_S
+        assert command.process.returncode == 130
+        command.assert_nothing_left(*processes, within_s=0.0)
+    counts = stdout.splitlines()[-1]
+    played = int(counts.split()[0])
+    assert 500 <= played < 5000 and f"{played} runs of 1 scenario: {played} passed" in counts
+    assert stderr.splitlines()[-1] == f"fumble: interrupted after {played} of 5000 runs"
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("after_s", [0.0, 0.1, 0.2, 0.4, 0.8, 1.2])
+def test_an_interrupt_at_any_time_leaves_nothing(after_s: float, how: str, folder: Path) -> None:
+    with started(MANY, folder=folder) as command:
+        command.wait_until_it_catches_signals()
+        time.sleep(after_s)
+        struck_s = time.monotonic()
+        strike(command, how)
+        _, stderr = command.process.communicate(timeout=20)
+        assert time.monotonic() - struck_s < PROMPT_S
+        assert command.process.returncode == 130 and "Traceback" not in stderr
+        command.assert_nothing_left(within_s=0.0)
+    assert "fumble: interrupted" in stderr
+
+
+def test_an_interrupted_replay_leaves_nothing(folder: Path) -> None:
+    long = GOOD.replace("steps:", "steps:\n" + "  - {inbox: {of: ann}}\n" * 3000)
+    (folder / "story.yaml").write_text(long)
+    with started(("replay", "story.yaml", "--seed", "1"), folder=folder) as command:
+        command.wait_until_it_catches_signals()
+        while len(command.postgres()) < 3:
+            time.sleep(0.01)
+        processes = command.postgres()
+        strike(command, "Ctrl-C")
+        _, stderr = command.process.communicate(timeout=20)
+        assert (command.process.returncode, stderr) == (130, "fumble: interrupted\n")
+        command.assert_nothing_left(*processes, within_s=0.0)
+
+
+def test_what_was_played_is_valid_json_after_an_interrupt_too(folder: Path) -> None:
+    with started((*MANY, "--output", "json", "--junit", "report.xml"), folder=folder) as command:
+        command.wait_for_progress()
+        strike(command, "Ctrl-C")
+        stdout, _ = command.process.communicate(timeout=20)
+    assert 500 <= len(json.loads(stdout)["runs"]) < 5000
+    assert 'seeds_passed" value="' in (folder / "report.xml").read_text()
+
+
+def test_a_worker_that_dies_is_named_with_its_run(folder: Path) -> None:
+    with started(MANY, folder=folder) as command:
+        command.wait_for_progress()
+        workers, postgres = command.workers(), command.postgres()
+        assert len(workers) == 2
+        os.kill(workers[0], signal.SIGKILL)
+        stdout, stderr = command.process.communicate(timeout=20)
+        assert command.process.returncode == 3
+        command.assert_nothing_left(*workers, *postgres, within_s=0.0)
+    assert "passed        story  " in stdout
+    assert "fumble: a worker process was ended by SIGKILL while playing story.yaml, seed " in stderr
+    assert "use fewer --jobs" in stderr and "Traceback" not in stderr
+
+
+def test_nothing_outlives_a_command_that_was_killed(folder: Path) -> None:
+    with started(MANY, folder=folder) as command:
+        command.wait_for_progress()
+        processes = [*command.workers(), *command.postgres()]
+        command.process.kill()
+        command.process.wait()
+        command.assert_nothing_left(*processes, within_s=5.0)
+
+
+def test_a_postgres_that_dies_is_no_hang(folder: Path) -> None:
+    with started(MANY, folder=folder) as command:
+        command.wait_for_progress()
+        _, postmaster, *_ = postgres = command.postgres()
+        os.kill(postmaster, signal.SIGKILL)
+        stdout, stderr = command.process.communicate(timeout=20)
+        assert command.process.returncode == 3 and "passed        story  " in stdout
+        assert "Postgres" in stderr and "Traceback" not in stderr
+        command.assert_nothing_left(*postgres, within_s=0.0)
+
+
+def test_a_reader_that_goes_away_is_no_error_message(folder: Path) -> None:
+    ended = fumble(
+        "-c",
+        'python="$0"; { "$python" -m sim.cli run story.yaml --seeds 1; echo "code $?" >&2; } | true',
+        sys.executable,
+        folder=folder,
+        command=("/bin/bash",),
+    )
+    assert ended.stderr.splitlines() == ["1 of 1 runs", "code 3"]
