@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sim.invariants.delegations import View
+from sim.invariants.faults import any_beyond_clients
 from sim.invariants.messages import FALLBACK_EVENT, Delegation, Event, Message
 from sim.invariants.requests import Request
 from sim.invariants.violation import Violation
@@ -71,11 +72,13 @@ def polled_message_has_one_row(view: View) -> Iterator[Violation]:
 
 
 def pushed_message_has_one_row(view: View) -> Iterator[Violation]:
-    """INV-14."""
+    """INV-14; the sender may have gone before it was answered, so a reply of the agent counts where all else ran."""
+    undisturbed = view.broker_runs and not any_beyond_clients(view.disturbances, view.operations)
     for message in view.messages():
         if message.target is not None and not view.is_polled(message.target):
             answered = not isinstance(message, Delegation) and any(call.status == 200 for call in message.calls)
-            yield from _judge_inbound(view, "INV-14", message, wanted=answered)
+            replied = undisturbed and any(request.replied for request in message.requests)
+            yield from _judge_inbound(view, "INV-14", message, wanted=answered or replied)
 
 
 def _judge_inbound(view: View, invariant: str, message: Message, *, wanted: bool) -> Iterator[Violation]:

@@ -62,7 +62,7 @@ class Network:
         self._listeners: dict[Address, SimSocket] = {}
         self._bound: dict[Address, SimSocket] = {}
         self._ephemeral: dict[str, int] = {}
-        self._addresses: dict[str, str] = {}
+        self._addresses: dict[str, str] = {"localhost": "127.0.0.1", "127.0.0.1": "127.0.0.1", "0.0.0.0": "0.0.0.0"}
         self._hosts: set[str] = set()
         self._observers: dict[Address, Callable[[], Observer]] = {}
 
@@ -70,9 +70,9 @@ class Network:
 
     def add_host(self, name: str) -> str:
         """Give `name` an address."""
-        number = len(self._addresses) + 1
+        number = len(self._hosts) + 1
         address = f"10.0.{number >> 8}.{number & 255}"
-        self._addresses[name] = address
+        self._addresses[name.lower()] = self._addresses[address] = address
         self._hosts.add(address)
         return address
 
@@ -82,16 +82,16 @@ class Network:
             host = host.decode("ascii", "replace")
         if not host:
             return "0.0.0.0" if host is None else node_address
-        if host == "localhost":
-            return "127.0.0.1"
+        known = self._addresses.get(host)
+        if known is not None:
+            return known
         try:
             return str(ipaddress.ip_address(host))
         except ValueError:
-            pass
-        try:
-            return self._addresses[host.rstrip(".").lower()]
-        except KeyError:
-            raise real_socket.gaierror(real_socket.EAI_NONAME, "Name or service not known") from None
+            known = self._addresses.get(host.rstrip(".").lower())
+        if known is None:
+            raise real_socket.gaierror(real_socket.EAI_NONAME, "Name or service not known")
+        return known
 
     def observe(self, host: str, port: int, observer: Callable[[], Observer]) -> None:
         """Let `observer()` see each connection to `host:port` as its client does: (is_reply, bytes), in order."""

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 CAPACITY_BYTES = 1 << 20
 """What one direction of a connection holds (send buffer, wire and receive buffer together) before writes block."""
 
+_FAMILIES = {
+    -1: real_socket.AF_INET,
+    real_socket.AF_INET: real_socket.AF_INET,
+    real_socket.AF_INET6: real_socket.AF_INET6,
+}
+_STREAM = int(real_socket.SOCK_STREAM)
 _WRITABLE_AT = CAPACITY_BYTES * 2 // 3
 Address = tuple[str, int]
 
@@ -91,11 +97,9 @@ class SimSocket:
     ) -> None:
         if fileno is not None:
             raise NotSimulated("a socket made from a real file descriptor")
-        family = real_socket.AF_INET if family == -1 else family
-        type = real_socket.SOCK_STREAM if type == -1 else type
-        if family not in (real_socket.AF_INET, real_socket.AF_INET6) or not type & real_socket.SOCK_STREAM:
+        if family not in _FAMILIES or not (type == -1 or int(type) & _STREAM):
             raise NotSimulated(f"a socket of family {family!r} and type {type!r}", "only TCP over IP is")
-        self.family = real_socket.AddressFamily(family)
+        self.family = _FAMILIES[family]
         self.type = real_socket.SOCK_STREAM
         self.proto = real_socket.IPPROTO_TCP if proto == -1 else proto
         self.network = self.current

@@ -26,26 +26,29 @@ class ModeReadObserver:
         self._report = report
         self._sent = bytearray()
         self._received = bytearray()
-        self._started = False
-        self._reading_statements: set[bytes] = set()
+        self._following = False
+        self._reading_statements: dict[bytes, None] = {}
         self._bound: str | None = None
         self._executions: deque[str | None] = deque()
         self._mode: str | None = None
 
     def __call__(self, is_reply: bool, data: bytes) -> None:
-        """Take in bytes of one direction."""
+        """Take in bytes of one direction.
+
+        Messages are followed only from one that concerns a mode read to the end of its exchange: the rest of the
+        traffic, nearly all of it, costs one search. Clients write whole messages and wait for answers, so such a write
+        starts at a message's first byte with nothing outstanding.
+        """
+        if not self._following:
+            if is_reply or not (_MARK in data or any(name in data for name in self._reading_statements)):
+                return
+            self._following = True
         if is_reply:
             self._received += data
             for kind, body in _messages(self._received):
                 self._replied(kind, body)
         else:
             self._sent += data
-            if not self._started:
-                size = int.from_bytes(self._sent[:4], "big")
-                if len(self._sent) < 4 or len(self._sent) < size:
-                    return
-                del self._sent[:size]
-                self._started = True
             for kind, body in _messages(self._sent):
                 self._asked(kind, body)
 
@@ -54,9 +57,9 @@ class ModeReadObserver:
             name, _, rest = body.partition(b"\0")
             query = rest.partition(b"\0")[0]
             if _MARK in query and _SELECT.match(query):
-                self._reading_statements.add(name)
+                self._reading_statements[name] = None
             else:
-                self._reading_statements.discard(name)
+                self._reading_statements.pop(name, None)
         elif kind == ord("B"):
             statement = body.split(b"\0", 2)[1]
             self._bound = _workspace_of(body) if statement in self._reading_statements else None
@@ -75,6 +78,10 @@ class ModeReadObserver:
             if workspace_id is not None and kind in b"Cs":
                 self._report(workspace_id, self._mode)
             self._mode = None
+        elif kind == ord("Z"):
+            self._following = False
+            self._executions.clear()
+            self._received.clear()
 
 
 def _messages(buffer: bytearray) -> Iterator[tuple[int, bytes]]:

@@ -7,6 +7,7 @@ for one run and thrown away. A link gets a fault proxy only where the scenario n
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import inspect
 import json
@@ -64,6 +65,7 @@ SELECT json_build_object(
 _STATUSES = """
 SELECT request_body->>'delegation_id', status FROM activity_logs
 WHERE activity_type = 'delegation' AND method = 'delegate' ORDER BY seq"""
+_WEBSOCKET_MASKS = inspect.signature(WebSocketWriter.__init__).parameters["random"].default
 _TIMES = {
     "created_at", "updated_at", "deadline", "last_heartbeat", "enqueued_at", "dispatched_at", "completed_at", "expires_at"
 }  # fmt: skip
@@ -167,7 +169,7 @@ class SimulatedWorld:
         self._config = configured(workshop.config, scenario)
         self._begin_s = 0.0
         members = {
-            workspace.name: Member(workspace.name, str(uuid.uuid5(_WORKSPACE_IDS, workspace.name)), workspace.delivery)
+            workspace.name: Member(workspace.name, _workspace_id(workspace.name), workspace.delivery)
             for workspace in scenario.workspaces
         }
         self.history = History(members, flags_of(self._config), watches_database=True)
@@ -342,12 +344,17 @@ class _VirtualClock:
         return datetime.fromtimestamp(time.time(), UTC)
 
 
+@functools.cache
+def _workspace_id(name: str) -> str:
+    """The same id for the same name, in every run."""
+    return str(uuid.uuid5(_WORKSPACE_IDS, name))
+
+
 def _renew_libraries(seed: int | str) -> None:
     """State that libraries keep in their modules: counters, caches, and entropy drawn when they were imported."""
     web_app._cached_build_middleware.cache_clear()  # would keep every world's application alive
     asyncpg.connection._uid = 0  # type: ignore[attr-defined]  # numbers prepared statements
-    masks = inspect.signature(WebSocketWriter.__init__).parameters["random"].default
-    masks.seed(derive(seed, "websocket masks"))
+    _WEBSOCKET_MASKS.seed(derive(seed, "websocket masks"))
 
 
 def _with_times(row: dict[str, Any]) -> dict[str, Any]:

@@ -69,11 +69,12 @@ def test_an_interrupt_at_any_time_leaves_nothing(after_s: float, how: str, folde
 
 
 def test_an_interrupted_replay_leaves_nothing(folder: Path) -> None:
-    long = GOOD.replace("steps:", "steps:\n" + "  - {inbox: {of: ann}}\n" * 3000)
+    long = GOOD.replace("steps:", "steps:\n" + "  - {inbox: {of: ann}}\n" * 1500)
     (folder / "story.yaml").write_text(long)
     with started(("replay", "story.yaml", "--seed", "1"), folder=folder) as command:
         command.wait_until_it_catches_signals()
         while len(command.postgres()) < 3:
+            assert command.process.poll() is None
             time.sleep(0.01)
         processes = command.postgres()
         strike(command, "Ctrl-C")

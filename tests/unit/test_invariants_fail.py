@@ -53,6 +53,7 @@ def still_dispatched() -> Run:
     run = Run()
     run.asked("d1", answer=ACCEPTED)
     run.contact("id-d1", at_s=0.1)
+    run.inbound("id-d1")
     run.stored("id-d1", task="work of d1", status="dispatched")
     return run
 
@@ -132,6 +133,13 @@ def push_row_lost() -> Run:
     return run
 
 
+def push_row_lost_with_its_sender() -> Run:
+    """H42: the sender hung up, and the agent replied all the same."""
+    run = Run().completed()
+    run.activity.remove(run.row("inbound"))
+    return run
+
+
 def push_row_doubled() -> Run:
     """H87."""
     run = Run().completed()
@@ -175,6 +183,7 @@ def failed_after_a_reply() -> Run:
     run = Run().failed()
     run.without(Contact)
     run.contact("id-d1", at_s=0.1)
+    run.inbound("id-d1")
     return run
 
 
@@ -471,7 +480,8 @@ CASES = (
     Case("INV-13", poll_row_lost, "left 0 a2a_receive rows for cid where there must be exactly one"),
     Case("INV-13", poll_row_doubled, "left 2 a2a_receive rows for cid where there must be exactly one"),
     Case("INV-14", push_row_lost, "left 0 a2a_receive rows for bob where there must be exactly one", "s1"),
-    Case("INV-14", push_row_doubled, "left 2 a2a_receive rows for bob where there must be at most one"),
+    Case("INV-14", push_row_lost_with_its_sender, "left 0 a2a_receive rows for bob where there must be exactly one"),
+    Case("INV-14", push_row_doubled, "left 2 a2a_receive rows for bob where there must be exactly one"),
     Case("INV-20", sent_three_times, "d1 (ann to bob) was sent to bob 3 times; 2 is the most"),
     Case("INV-21", retried_at_once, "again 3.000 s after the first attempt; the delay is 8 s"),
     Case("INV-22", retried_after_busy, "(request 3) although the agent had got it in request 2: it answered 503"),
