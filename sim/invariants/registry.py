@@ -57,7 +57,7 @@ ALL: tuple[Invariant, ...] = (
     ),
     Invariant(
         "INV-14",
-        "A pushed message has at most one a2a_receive row at its target, and one if its agent or the broker answered it.",
+        "A pushed message has at most one a2a_receive row at its target, and one if it was answered.",
         "internal#470; decisions §7",
         push_fallback.pushed_message_has_one_row,
         _ROWS,

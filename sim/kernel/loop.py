@@ -32,7 +32,7 @@ from sim.kernel.sockets import SimSocket
 from sim.kernel.trace import Trace
 
 ROUNDS_PER_INSTANT = 1_000_000
-ROUNDS_PER_COLLECTION = 100_000
+INSTANTS_PER_COLLECTION = 50_000
 """Garbage is collected at fixed counts, because when objects die is behaviour too (weak references, `__del__`)."""
 
 EXECUTOR_LATENCY_NS = 2_000_000
@@ -77,7 +77,7 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         self.start_ns = start_ns
         self.horizon_ns = start_ns + horizon_ns
         self.trace = Trace()
-        self._rounds = 0
+        self._instants = 0
         self._heap: list[Any] = []
         self._sequence = 0
         self._serial = 0
@@ -87,9 +87,6 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         self._zombies: list[object] = []
         self._due: list[SimTimer] = []
         self._attention = False
-        self._instant_ends_at = ROUNDS_PER_INSTANT
-        self._collect_at = ROUNDS_PER_COLLECTION
-        self._check_at = min(ROUNDS_PER_INSTANT, ROUNDS_PER_COLLECTION)
 
     # --- the clock and the queue ---------------------------------------------------------------------------------
 
@@ -208,16 +205,20 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         """Run until the loop is stopped (the base class calls this in an endless loop)."""
         ready = self._ready
         take = ready.popleft
+        rounds = 0
         while True:
             if self._attention:
                 self._attend()
-            if not ready:
+            waiting = len(ready)
+            if not waiting:
                 if self._stopping:
                     return
                 self._advance()
-                continue
+                rounds = 0
+                waiting = len(ready)
             # One round: what is ready now. What these callbacks make ready belongs to the next round.
-            for _ in range(len(ready)):
+            while waiting:
+                waiting -= 1
                 handle = take()
                 callback = handle._callback
                 if callback is None or (self._screening and not self._may_run(handle)):
@@ -230,9 +231,12 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
                     self._callback_failed(handle, error)
             if self._stopping:
                 return
-            self._rounds = rounds = self._rounds + 1
-            if rounds >= self._check_at:
-                self._check_rounds()
+            rounds += 1
+            if rounds >= ROUNDS_PER_INSTANT:
+                raise Livelock(
+                    f"more than {ROUNDS_PER_INSTANT:,} rounds of callbacks ran at virtual time {self.elapsed_s():.6f} s "
+                    f"without letting time pass; something polls with sleep(0).\n{self.waiting()}"
+                )
 
     def _attend(self) -> None:
         """Before a round: sockets that changed, and timers that were set for now or earlier."""
@@ -241,17 +245,6 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
             self._fire()
         elif self._watched:
             self._poll()
-
-    def _check_rounds(self) -> None:
-        if self._rounds >= self._instant_ends_at:
-            raise Livelock(
-                f"more than {ROUNDS_PER_INSTANT:,} rounds of callbacks ran at virtual time {self.elapsed_s():.6f} s "
-                f"without letting time pass; something polls with sleep(0).\n{self.waiting()}"
-            )
-        if self._rounds >= self._collect_at:
-            self._collect_at = self._rounds + ROUNDS_PER_COLLECTION
-            gc.collect()
-        self._check_at = min(self._collect_at, self._instant_ends_at)
 
     def _advance(self) -> None:
         """Jump to the next instant."""
@@ -270,9 +263,10 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
             raise HorizonReached(
                 f"the run is not over at its horizon of {horizon_s:g} virtual seconds.\n{self.waiting()}"
             )
-        if now_ns > self.now_ns:
-            self.now_ns = now_ns
-            self._instant_ends_at = self._rounds + ROUNDS_PER_INSTANT
+        self.now_ns = max(now_ns, self.now_ns)
+        self._instants += 1
+        if self._instants % INSTANTS_PER_COLLECTION == 0:
+            gc.collect()
         self._fire()
 
     def _fire(self) -> None:

@@ -95,9 +95,7 @@ def simulated_process(loop: SimLoop, network: Network) -> Iterator[None]:
         *_EXITS,
     ]
     before = [(holder, name, holder.__dict__.get(name)) for holder, name, _ in swaps]
-    global_random = random.getstate()
     try:
-        random.seed(derive(loop.streams.seed, "application/global"))
         for holder, name, fake in swaps:
             setattr(holder, name, fake)
         yield
@@ -107,4 +105,14 @@ def simulated_process(loop: SimLoop, network: Network) -> Iterator[None]:
                 delattr(holder, name)
             else:
                 setattr(holder, name, real)
-        random.setstate(global_random)
+
+
+@contextmanager
+def seeded_random(loop: SimLoop) -> Iterator[None]:
+    """Seed the generator that `random`'s functions share, for the length of the block."""
+    before = random.getstate()
+    random.seed(derive(loop.streams.seed, "application/global"))
+    try:
+        yield
+    finally:
+        random.setstate(before)

@@ -10,7 +10,7 @@ from sim.kernel.entropy import Streams
 from sim.kernel.loop import SimLoop
 from sim.kernel.network import Network
 from sim.kernel.nodes import RUNNING, Node
-from sim.kernel.patches import simulated_process
+from sim.kernel.patches import seeded_random, simulated_process
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class Simulation:
         gc.disable()
         token = RUNNING.set(self.harness.incarnation)
         try:
-            with simulated_process(self.loop, self.network):
+            with simulated_process(self.loop, self.network), seeded_random(self.loop):
                 return self.loop.run_until_complete(main)
         finally:
             RUNNING.reset(token)

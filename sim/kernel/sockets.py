@@ -37,6 +37,7 @@ _FAMILIES = {
     real_socket.AF_INET6: real_socket.AF_INET6,
 }
 _STREAM = int(real_socket.SOCK_STREAM)
+_PEEK = int(real_socket.MSG_PEEK)
 _WRITABLE_AT = CAPACITY_BYTES * 2 // 3
 Address = tuple[str, int]
 
@@ -228,7 +229,7 @@ class SimSocket:
         self._check_open()
         received = self.received
         if received:
-            if flags & real_socket.MSG_PEEK:
+            if flags and flags & _PEEK:
                 return b"".join(received)[:size]
             chunk = received.popleft()
             if len(received) == 0 and len(chunk) <= size:

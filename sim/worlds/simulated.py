@@ -132,8 +132,16 @@ class Workshop:
 
         Raises `UnknownSetting`, and what the harness itself does wrong.
         """
-        hang = ""
         cpu_s, wall_s = time.process_time(), time.perf_counter()
+        run = self._play(scenario, seed)
+        # Nothing holds the world any more: what it left behind dies here, and not in the middle of the next one.
+        web_app._cached_build_middleware.cache_clear()
+        gc.collect(0)
+        cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
+        return replace(run, cpu_s=cpu_s, wall_s=wall_s)
+
+    def _play(self, scenario: Scenario, seed: int) -> Run:
+        hang = ""
         with Simulation(seed, horizon_s=HORIZON_S) as simulation:
             world = SimulatedWorld(simulation, scenario, self)
             try:
@@ -143,7 +151,7 @@ class Workshop:
             finally:
                 world.close()
             judgement = judge(scenario, world.history)
-            run = Run(
+            return Run(
                 scenario=scenario,
                 seed=seed,
                 history=world.history,
@@ -154,9 +162,6 @@ class Workshop:
                 wall_s=0.0,
                 hang=hang,
             )
-        gc.collect()
-        cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
-        return replace(run, cpu_s=cpu_s, wall_s=wall_s)
 
 
 class SimulatedWorld:
@@ -352,7 +357,6 @@ def _workspace_id(name: str) -> str:
 
 def _renew_libraries(seed: int | str) -> None:
     """State that libraries keep in their modules: counters, caches, and entropy drawn when they were imported."""
-    web_app._cached_build_middleware.cache_clear()  # would keep every world's application alive
     asyncpg.connection._uid = 0  # type: ignore[attr-defined]  # numbers prepared statements
     _WEBSOCKET_MASKS.seed(derive(seed, "websocket masks"))
 

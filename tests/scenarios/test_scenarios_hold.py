@@ -6,11 +6,8 @@ block that `fumble run` would print, with the command that plays the run again.
 
 from __future__ import annotations
 
-import gc
 import logging
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,17 +19,6 @@ from sim.worlds.simulated import Workshop
 ROOT = Path(__file__).parents[2] / "scenarios"
 FILES = sorted(ROOT.rglob("*.yaml"))
 SEEDS = (1, 2)
-
-
-@pytest.fixture(scope="module")
-def workshop(postgres_server: Any) -> Iterator[Workshop]:
-    """One for all runs, as a worker process has it."""
-    try:
-        yield Workshop(postgres_server, "scenarios_hold")
-    finally:
-        # A workshop freezes and disables collection for its process, which here has other tests to run.
-        gc.unfreeze()
-        gc.enable()
 
 
 def test_there_are_scenarios() -> None:

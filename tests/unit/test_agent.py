@@ -181,8 +181,23 @@ def test_after_s_and_slow_take_their_time() -> None:
         assert loop.time() - start_s >= 0.3 - 0.003 > head_s
         assert json.loads(body)["result"]["parts"][0]["text"] == "slowly"
         assert int(response.headers["Content-Length"]) == len(body)
+        assert stages(seen)[3:] == ["opened", "delivered", "answering", "answered"]
+        assert (seen[-2].status, seen[-2].text, seen[-1].body_bytes) == (200, "slowly", len(body))
+        assert 0 < seen[-2].body_bytes < len(body)
 
     play(check, Reply(after_s=0.1), Slow("slowly", duration_s=0.3, pieces=3))
+
+
+def test_a_client_that_leaves_within_a_slow_answer_was_answered_in_part(caplog: pytest.LogCaptureFixture) -> None:
+    async def check(agent: Agent, _: aiohttp.ClientSession, seen: list[AgentSaw]) -> None:
+        reader, writer = await raw(agent, raw_request())
+        await reader.readuntil(b"jsonrpc")
+        writer.transport.abort()
+        await asyncio.sleep(0.3)
+        assert stages(seen) == ["opened", "delivered", "answering"]
+
+    play(check, Slow("slowly", duration_s=0.2, pieces=4))
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("ending", ["reset", "close"])

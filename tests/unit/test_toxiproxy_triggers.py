@@ -20,6 +20,7 @@ from fakes.toxiproxy.triggers import (
     NthRequest,
     NthResponse,
     StatusSeen,
+    TrafficProtocol,
     Trigger,
 )
 
@@ -30,7 +31,9 @@ BODY = bytes(range(256)) * 4
 
 
 @asynccontextmanager
-async def http_world() -> AsyncIterator[tuple[Proxy, aiohttp.ClientSession, list[str]]]:
+async def http_world(
+    protocol: TrafficProtocol | None = None,
+) -> AsyncIterator[tuple[Proxy, aiohttp.ClientSession, list[str]]]:
     """A proxy before an aiohttp server; the list holds the requests that were handled to their end."""
     handled: list[str] = []
 
@@ -53,7 +56,8 @@ async def http_world() -> AsyncIterator[tuple[Proxy, aiohttp.ClientSession, list
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    proxy = Proxy("http", "127.0.0.1", 0, "127.0.0.1", runner.addresses[0][1], random=Random(1))
+    port = runner.addresses[0][1]
+    proxy = Proxy("http", "127.0.0.1", 0, "127.0.0.1", port, random=Random(1), protocol=protocol)
     await proxy.start()
     # POST is used throughout: aiohttp silently repeats a GET whose connection was lost.
     async with aiohttp.ClientSession(f"http://127.0.0.1:{proxy.port}") as session:
@@ -88,6 +92,19 @@ def test_nth_request_counts_over_connections_and_the_toxic_strikes_that_very_req
                 assert (await post(other, "/two"))[2] == "ok"
             assert (await post(session, "/three"))[2] == "ClientOSError"
             assert handled == ["/one", "/two"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("protocol", "ending"), [("http", "ClientOSError"), (None, "ok")])
+def test_a_connection_older_than_the_trigger_is_read_if_the_protocol_was_given(
+    protocol: TrafficProtocol | None, ending: str
+) -> None:
+    async def run() -> None:
+        async with http_world(protocol) as (proxy, session, _):
+            assert (await post(session, "/one"))[2] == "ok"
+            proxy.watch(NthRequest(1), lambda: reset_peer(proxy, "upstream"))
+            assert (await post(session, "/two"))[2] == ending
 
     asyncio.run(run())
 

@@ -32,6 +32,7 @@ class Database:
         self._session = ControlSession(socket_path, name)
         pin(self._session.backend_pid, core)
         self._resets = 0
+        self._prepared: dict[str, bytes] = {}
         self.schema_changed()
 
     def schema_changed(self) -> None:
@@ -61,8 +62,11 @@ class Database:
         self._session.query(self._empty, self._vacuum, seed_sql or "SELECT")
 
     def query(self, sql: str) -> list[Row]:
-        """Rows as text, outside of virtual time."""
-        return self._session.query(sql)
+        """Rows of one statement as text, outside of virtual time. It is prepared when first asked for."""
+        prepared = self._prepared.get(sql)
+        if prepared is None:
+            prepared = self._prepared[sql] = self._session.prepare(f"query_{len(self._prepared)}", sql)
+        return self._session.run(prepared)
 
     def close(self) -> None:
         self._session.close()

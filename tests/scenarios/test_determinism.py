@@ -1,0 +1,45 @@
+"""The same code, scenario and seed give the same trace: in another process, with other string hashes, after other runs.
+
+The gate that every scenario has to pass. Two processes play each with two seeds; hash seed and number of workers
+differ, so that each run also comes after different ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SEEDS = 2
+
+
+def traces(*, hash_seed: int, jobs: int) -> dict[str, tuple[str, str, float]]:
+    """By replay command: trace hash, verdict and virtual time of every scenario's runs."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "sim.cli", "run", "--seeds", str(SEEDS), "--jobs", str(jobs), "--output", "json"],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONHASHSEED": str(hash_seed)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=600,
+    )
+    assert ended.returncode in (0, 1, 2), ended.stderr
+    runs = json.loads(ended.stdout)["runs"]
+    return {run["replay"]: (run["trace_hash"], run["verdict"], run["virtual_s"]) for run in runs}
+
+
+def test_every_scenario_has_the_same_trace_in_another_process() -> None:
+    one, other = traces(hash_seed=1, jobs=1), traces(hash_seed=2, jobs=3)
+    files = [*REPOSITORY.glob("scenarios/**/*.yaml"), *REPOSITORY.glob("scenarios/**/*.yml")]
+    assert len(one) == SEEDS * len(files)
+    assert one.keys() == other.keys()
+    assert {run: (one[run], other[run]) for run in one if one[run] != other[run]} == {}
+
+
+def test_the_trace_depends_on_the_seed() -> None:
+    hashes = [trace for trace, _, _ in traces(hash_seed=1, jobs=2).values()]
+    assert len(set(hashes)) == len(hashes)
