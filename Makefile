@@ -4,6 +4,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SEEDS ?= 5
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# For what is installed and for what it is built with (the second name is that of pip 25.3 and later).
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
 
 .PHONY: run test lint bench clean
 
@@ -11,7 +16,7 @@ run: .venv/run
 	$(BIN)/fumble run --seeds $(SEEDS)
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(if $(CI),-p tests.no_skips_in_ci)
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -24,11 +29,15 @@ bench: .venv/dev
 clean:
 	rm -rf .venv reports/out
 
-.venv/run: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+.venv/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fumble needs Python 3.11 or later; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear .venv
+	touch $@
+
+.venv/run: .venv/pip pyproject.toml constraints.txt
+	$(PIP) --editable .
 	touch $@
 
 .venv/dev: .venv/run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --editable '.[dev]'
 	touch $@

@@ -147,7 +147,9 @@ def _unfinished(reason: KeyboardInterrupt | CampaignBroken, when: str) -> Refuse
         return Refused(f"interrupted {when}", Exit.INTERRUPTED)
     if reason.trace and os.environ.get("FUMBLE_DEBUG"):
         return Refused(f"{reason} ({when})\n{reason.trace}", Exit.INTERNAL)
-    hint = "\nfix: unless something ended Postgres, report it; FUMBLE_DEBUG=1 shows the traceback" if reason.trace else ""
+    hint = (
+        "\nfix: unless something ended Postgres, report it; FUMBLE_DEBUG=1 shows the traceback" if reason.trace else ""
+    )
     return Refused(f"{reason} ({when}){hint}", Exit.INTERNAL)
 
 

@@ -26,7 +26,6 @@ from sim.scenario.wording import describe_fault
 from sim.worlds.http_client import Exchange
 from sim.worlds.world import Undo, World
 
-
 UNENDING_S = 60.0
 """A fault without an end of its own is healed so long after it struck, if the system has not come to rest before."""
 

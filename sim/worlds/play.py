@@ -1,8 +1,8 @@
 """Playing a scenario: its steps, its faults, then healing, settling, and a last look. The same in every world.
 
 The order of a run: arm the faults; do the steps; wait until every accepted delegation has come to rest (or the
-scenario's bound is over), healing on the way what does not end by itself; let a quiet time pass in which late duplicates
-would show; read the final state. Liveness is judged after healing, safety over everything.
+scenario's bound is over), healing on the way what does not end by itself; let a quiet time pass in which late
+duplicates would show; read the final state. Liveness is judged after healing, safety over everything.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
-import inspect
 import json
 import shlex
 import time
@@ -21,9 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import asyncpg.connection
-from aiohttp import web_app
-from aiohttp.http import WebSocketWriter
 
 import reference_impl
 from fakes.agent import Agent, AgentSaw
@@ -35,10 +31,10 @@ from reports.model import Finding, RunReport, report_of
 from sim.history import Contact, Final, History, Member, ModeRead, Row
 from sim.invariants.verdict import Judgement, judge
 from sim.kernel import Node, Simulation
-from sim.kernel.entropy import derive
 from sim.kernel.errors import SimulationHang
 from sim.kernel.postgres_gateway import Backends, Database, Gateway
 from sim.scenario.model import AddToxic, Scenario, Trigger
+from sim.worlds import libraries
 from sim.worlds.broker_settings import configured, flags_of
 from sim.worlds.components.postgres import EmbeddedPostgres
 from sim.worlds.links import BROKER_AGENT, BROKER_DATABASE, CLIENT_BROKER, Links, links_of
@@ -65,10 +61,16 @@ SELECT json_build_object(
 _STATUSES = """
 SELECT request_body->>'delegation_id', status FROM activity_logs
 WHERE activity_type = 'delegation' AND method = 'delegate' ORDER BY seq"""
-_WEBSOCKET_MASKS = inspect.signature(WebSocketWriter.__init__).parameters["random"].default
 _TIMES = {
-    "created_at", "updated_at", "deadline", "last_heartbeat", "enqueued_at", "dispatched_at", "completed_at", "expires_at"
-}  # fmt: skip
+    "created_at",
+    "updated_at",
+    "deadline",
+    "last_heartbeat",
+    "enqueued_at",
+    "dispatched_at",
+    "completed_at",
+    "expires_at",
+}
 
 Address = tuple[str, int]
 
@@ -114,12 +116,13 @@ class Workshop:
         """`core`: run this process and its backends there, which makes a round trip eight times cheaper."""
         server.create_database(database, _SCHEMA.read_text())
         self.config = Config(
-            database_url=f"postgresql://postgres:postgres@database:{DATABASE_PORT}/{database}?sslmode=disable",
+            database_url=f"postgresql://postgres:postgres@database:{DATABASE_PORT}/fumble?sslmode=disable",
             host="0.0.0.0",
             port=BROKER_PORT,
             environment="development",
             allow_loopback=True,
         )
+        self.database_name = database
         self.backends = Backends(server.socket_path, core=core)
         self.database = Database(server.socket_path, database, core=core)
         # What is imported by now stays: a collection between worlds looks at nothing but the last world.
@@ -135,7 +138,7 @@ class Workshop:
         cpu_s, wall_s = time.process_time(), time.perf_counter()
         run = self._play(scenario, seed)
         # Nothing holds the world any more: what it left behind dies here, and not in the middle of the next one.
-        web_app._cached_build_middleware.cache_clear()
+        libraries.forget()
         gc.collect(0)
         cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
         return replace(run, cpu_s=cpu_s, wall_s=wall_s)
@@ -178,7 +181,9 @@ class SimulatedWorld:
             for workspace in scenario.workspaces
         }
         self.history = History(members, flags_of(self._config), watches_database=True)
-        self._gateway = Gateway(workshop.backends, random=simulation.streams["schedule"])
+        self._gateway = Gateway(
+            workshop.backends, random=simulation.streams["schedule"], database=workshop.database_name
+        )
         self._ends: dict[str, Address] = {
             CLIENT_BROKER: ("broker", BROKER_PORT),
             BROKER_DATABASE: ("database", DATABASE_PORT),
@@ -197,7 +202,7 @@ class SimulatedWorld:
 
     async def play(self) -> None:
         """Set everything up, let the player play, leave the history behind."""
-        _renew_libraries(self._simulation.streams.seed)
+        libraries.renew(self._simulation.streams.seed)
         self._workshop.database.reset(self._workspace_rows())
         loop = asyncio.get_running_loop()
         node = self._simulation.node
@@ -353,12 +358,6 @@ class _VirtualClock:
 def _workspace_id(name: str) -> str:
     """The same id for the same name, in every run."""
     return str(uuid.uuid5(_WORKSPACE_IDS, name))
-
-
-def _renew_libraries(seed: int | str) -> None:
-    """State that libraries keep in their modules: counters, caches, and entropy drawn when they were imported."""
-    asyncpg.connection._uid = 0  # type: ignore[attr-defined]  # numbers prepared statements
-    _WEBSOCKET_MASKS.seed(derive(seed, "websocket masks"))
 
 
 def _with_times(row: dict[str, Any]) -> dict[str, Any]:

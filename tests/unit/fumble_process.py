@@ -40,7 +40,7 @@ def started(
     *,
     folder: Path,
     command: Sequence[str] = COMMAND,
-    environment: Mapping[str, str] = {},  # noqa: B006 (a mapping cannot be changed)
+    environment: Mapping[str, str] = {},
 ) -> Iterator[Command]:
     """The command, running; killed at the end of the block if it still does."""
     with tempfile.TemporaryDirectory(prefix="fumble-t-") as temporary:
@@ -68,7 +68,7 @@ def fumble(
     *arguments: str,
     folder: Path,
     command: Sequence[str] = COMMAND,
-    environment: Mapping[str, str] = {},  # noqa: B006 (a mapping cannot be changed)
+    environment: Mapping[str, str] = {},
 ) -> subprocess.CompletedProcess[str]:
     """The command, ended by itself; whatever it is told, it writes no traceback and leaves nothing behind."""
     with started(arguments, folder=folder, command=command, environment=environment) as running:

@@ -47,7 +47,7 @@ def test_a_worker_that_cannot_begin_says_why(server: EmbeddedPostgres) -> None:
     server.create_database("fumble_0")
     with playing(JOBS, server, processes=1) as reports, pytest.raises(CampaignBroken) as broken:
         list(reports)
-    assert 'SqlError' in str(broken.value) and "already exists" in str(broken.value)
+    assert "SqlError" in str(broken.value) and "already exists" in str(broken.value)
     assert "create_database" in broken.value.trace
 
 
@@ -56,4 +56,6 @@ def test_an_unexpected_error_is_one_line_with_its_place() -> None:
         raise ValueError("first line\nsecond line")
     except ValueError as error:
         line = described(error)
-    assert line.startswith("ValueError: first line (") and line.endswith("in test_an_unexpected_error_is_one_line_with_its_place)")
+    assert line.startswith("ValueError: first line (") and line.endswith(
+        "in test_an_unexpected_error_is_one_line_with_its_place)"
+    )

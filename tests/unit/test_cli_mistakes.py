@@ -16,8 +16,16 @@ def scenario(folder: Path, text: str, name: str = "story.yaml") -> str:
 
 
 MISTAKES = {
-    "broken YAML": (GOOD.replace("{delivery: poll}", "{delivery: poll"), "story.yaml:4:6: not valid YAML", "expected ',' or '}'"),
-    "an unknown key": (GOOD.replace("steps:", "stpes:"), "story.yaml:5:1: unknown key 'stpes'", "did you mean 'steps'?"),
+    "broken YAML": (
+        GOOD.replace("{delivery: poll}", "{delivery: poll"),
+        "story.yaml:4:6: not valid YAML",
+        "expected ',' or '}'",
+    ),
+    "an unknown key": (
+        GOOD.replace("steps:", "stpes:"),
+        "story.yaml:5:1: unknown key 'stpes'",
+        "did you mean 'steps'?",
+    ),
     "a number without its unit": (
         GOOD.replace("agent: reply", "agent: {reply: x, after: 5}"),
         "story.yaml:4:34: 5 has no unit",

@@ -185,6 +185,6 @@ def test_a_world_that_hangs_is_a_failed_run_and_the_others_are_played(tmp_path: 
     assert deadlock["invariant"] == horizon["invariant"] == "HANG"
     assert deadlock["sentence"].startswith("deadlock at virtual time ")
     assert horizon["sentence"].startswith("the run is not over at its horizon of 2.592e+06 virtual seconds")
-    assert any("in settle" in line for line in deadlock["history"])
+    assert any(line.endswith(" in play") for line in deadlock["history"])
     text = fumble(*arguments, folder=tmp_path, command=command).stdout
     assert "  HANG deadlock at virtual time " in text and "  replay: fumble replay story.yaml --seed 2" in text

@@ -32,13 +32,16 @@ class Gateway:
         backends: Backends,
         *,
         random: random_module.Random,
+        database: str | None = None,
         fast: bool = True,
         on_statement: Callable[[Statement], None] | None = None,
     ) -> None:
-        """``random`` chooses which of several granted waiters runs first. ``fast``: answer what is known without
+        """``random`` chooses which of several granted waiters runs first. ``database``: the real database of every
+        session, whatever name it asks for, so that the bytes of a run do not tell which worker played it. ``fast``: answer what is known without
         the server (see ``shortcuts``). ``on_statement`` is called for each statement that ran, once its reply is
         written."""
         self._backends = backends
+        self.database = database
         self._fast = fast
         self._on_statement = on_statement
         self._sessions: dict[int, Session] = {}

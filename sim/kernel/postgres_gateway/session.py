@@ -227,8 +227,10 @@ class Session(asyncio.Protocol):
         parameters = wire.startup_parameters(packet)
         idle_s = idle_limit.limit_s(parameters.pop(idle_limit.SETTING, "0"))
         if idle_s:
-            packet = wire.startup_packet(parameters)
             self._idle = idle_limit.IdleLimit(idle_s, self._idle_too_long)
+        if self._gateway.database is not None:
+            parameters["database"] = self._gateway.database
+        packet = wire.startup_packet(parameters)
         refusal = startup_refusal(parameters)
         if refusal is not None:
             self._write(wire.error_response("FATAL", "0A000", f"fumble: {refusal}"))

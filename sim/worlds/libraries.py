@@ -1,0 +1,40 @@
+"""What unmodified libraries do that is not a function of the seed, put right from outside.
+
+The kernel owns the process (clocks, entropy, sockets, futures in sets). What is left is state that libraries keep in
+their own modules, and one order that they take from memory addresses. All of it was found by comparing traces.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+from aiohttp import web_app
+from aiohttp.http import WebSocketWriter
+from asyncpg import connection as asyncpg_connection
+
+from sim.kernel.entropy import derive
+
+_WEBSOCKET_MASKS = inspect.signature(WebSocketWriter.__init__).parameters["random"].default
+_close_statements = asyncpg_connection.Connection._cleanup_stmts  # type: ignore[attr-defined]
+
+
+async def _close_statements_in_order(connection: object) -> None:
+    """asyncpg keeps prepared statements that have expired in a set, and closes them in the order of addresses."""
+    expired = connection._stmts_to_close  # type: ignore[attr-defined]
+    ordered = sorted(expired, key=lambda statement: (len(statement.name), statement.name))
+    connection._stmts_to_close = dict.fromkeys(ordered)  # type: ignore[attr-defined]
+    await _close_statements(connection)
+
+
+asyncpg_connection.Connection._cleanup_stmts = _close_statements_in_order  # type: ignore[attr-defined]
+
+
+def renew(seed: int | str) -> None:
+    """Before a world: counters that go on from the last one, and entropy drawn at import."""
+    asyncpg_connection._uid = 0  # type: ignore[attr-defined]  # numbers prepared statements
+    _WEBSOCKET_MASKS.seed(derive(seed, "websocket masks"))
+
+
+def forget() -> None:
+    """After a world: caches that would keep it alive."""
+    web_app._cached_build_middleware.cache_clear()

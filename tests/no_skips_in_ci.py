@@ -1,0 +1,41 @@
+"""A pytest plugin for continuous integration: a skipped test fails the run, because green has to mean tested.
+
+`make test` loads it when CI is set. What depends on the user and the machine that CI happens to have may be skipped,
+by the reasons below; there is always another test of the same thing that is not.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+ALLOWED_REASONS = ("this machine does not permit ", "only root has to change its user")
+
+_skipped: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _note(report.nodeid, report.longrepr)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.skipped:
+        _note(report.nodeid, report.longrepr)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if _skipped and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _skipped:
+        terminalreporter.section("skipped, which fails a run in CI", red=True)
+        for line in _skipped:
+            terminalreporter.write_line(line)
+
+
+def _note(test: str, skip: object) -> None:
+    reason = str(skip[2] if isinstance(skip, tuple) else skip).removeprefix("Skipped: ")
+    if not reason.startswith(ALLOWED_REASONS):
+        _skipped.append(f"{test}: {reason}")
