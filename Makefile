@@ -31,7 +31,7 @@ clean:
 
 .venv/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fumble needs Python 3.11 or later; name one: make PYTHON=python3.12")'
-	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	touch $@
 
 .venv/run: .venv/pip pyproject.toml constraints.txt

@@ -13,6 +13,7 @@ def run(scenario: str = "lost_ack", **changes: object) -> RunReport:
         "scenario": scenario,
         "title": "The acknowledgement of the outcome is lost",
         "family": "terminal",
+        "path": f"scenarios/terminal/{scenario}.yaml",
         "seed": 7,
         "verdict": "passed",
         "trace_hash": "c0ffee",

@@ -12,11 +12,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 SEEDS = 2
 
+Traces = dict[str, tuple[str, str, float]]
 
-def traces(*, hash_seed: int, jobs: int) -> dict[str, tuple[str, str, float]]:
+
+def traces(*, hash_seed: int, jobs: int) -> Traces:
     """By replay command: trace hash, verdict and virtual time of every scenario's runs."""
     ended = subprocess.run(
         [sys.executable, "-m", "sim.cli", "run", "--seeds", str(SEEDS), "--jobs", str(jobs), "--output", "json"],
@@ -31,16 +35,22 @@ def traces(*, hash_seed: int, jobs: int) -> dict[str, tuple[str, str, float]]:
     return {run["replay"]: (run["trace_hash"], run["verdict"], run["virtual_s"]) for run in runs}
 
 
-def test_every_scenario_has_the_same_trace_in_another_process() -> None:
-    one, other = traces(hash_seed=1, jobs=1), traces(hash_seed=2, jobs=3)
+@pytest.fixture(scope="module")
+def one() -> Traces:
+    """All runs, by one worker."""
+    return traces(hash_seed=1, jobs=1)
+
+
+def test_every_scenario_has_the_same_trace_in_another_process(one: Traces) -> None:
+    other = traces(hash_seed=2, jobs=3)
     files = [*REPOSITORY.glob("scenarios/**/*.yaml"), *REPOSITORY.glob("scenarios/**/*.yml")]
     assert len(one) == SEEDS * len(files)
     assert one.keys() == other.keys()
     assert {run: (one[run], other[run]) for run in one if one[run] != other[run]} == {}
 
 
-def test_the_trace_depends_on_the_seed() -> None:
+def test_the_trace_depends_on_the_seed(one: Traces) -> None:
     by_scenario: dict[str, list[str]] = {}
-    for replay, (trace, _, _) in traces(hash_seed=1, jobs=2).items():
+    for replay, (trace, _, _) in one.items():
         by_scenario.setdefault(replay.partition(" --seed ")[0], []).append(trace)
     assert all(len(set(of_one)) == SEEDS for of_one in by_scenario.values())

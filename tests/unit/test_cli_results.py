@@ -156,7 +156,8 @@ def test_help_says_the_exit_codes(tmp_path: Path) -> None:
 
 HANGING = """
 import asyncio, sys
-from sim.worlds import play
+from sim.worlds import play, simulated
+simulated.HORIZON_S = 24 * 3600.0
 whole = play.Player._settle
 async def settle(self):
     seed = self._world._simulation.streams.seed
@@ -165,7 +166,7 @@ async def settle(self):
         await asyncio.get_running_loop().create_future()
     if seed == 3:
         while True:
-            await asyncio.sleep(24 * 3600)
+            await asyncio.sleep(3600)
     await whole(self)
 play.Player._settle = settle
 from sim.cli import main
@@ -184,7 +185,7 @@ def test_a_world_that_hangs_is_a_failed_run_and_the_others_are_played(tmp_path: 
     deadlock, horizon = (run["violations"][0] for run in runs[1:3])
     assert deadlock["invariant"] == horizon["invariant"] == "HANG"
     assert deadlock["sentence"].startswith("deadlock at virtual time ")
-    assert horizon["sentence"].startswith("the run is not over at its horizon of 2.592e+06 virtual seconds")
+    assert horizon["sentence"].startswith("the run is not over at its horizon of 86400 virtual seconds")
     assert any(line.endswith(" in play") for line in deadlock["history"])
     text = fumble(*arguments, folder=tmp_path, command=command).stdout
     assert "  HANG deadlock at virtual time " in text and "  replay: fumble replay story.yaml --seed 2" in text
