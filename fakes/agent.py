@@ -21,7 +21,6 @@ from sim.scenario.behaviours import Behaviour, Cut, Ending
 
 Stage: TypeAlias = Literal["opened", "delivered", "aborted", "answering", "answered", "cut"]
 
-REQUEST_BYTES_MAX = 64 << 20
 SHUTDOWN_S = 0.1
 
 
@@ -65,7 +64,7 @@ class Agent:
         self._behaviours = tuple(behaviours)
         self._observe = observe
         self._contacts = 0
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
 
     @property
     def port(self) -> int:
@@ -77,9 +76,7 @@ class Agent:
 
     async def start(self, host: str, port: int = 0) -> None:
         """Listen; port 0 picks a free one. Raises OSError if the address cannot be had."""
-        app = web.Application(client_max_size=REQUEST_BYTES_MAX)
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
 
@@ -89,7 +86,7 @@ class Agent:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self._contacts += 1
         contact = self._contacts
         behaviour = self._behaviours[min(contact, len(self._behaviours)) - 1]
@@ -99,7 +96,7 @@ class Agent:
             self._observe(replace(saw, stage="cut"))
             return await _hang_up(request, web.StreamResponse(), behaviour.ending)
         try:
-            body = await request.read()
+            body = await request.content.read()
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError):
             self._observe(replace(saw, stage="aborted"))
             return web.Response(status=400)
@@ -118,7 +115,7 @@ class Agent:
             return web.Response()
 
     async def _perform(
-        self, request: web.Request, behaviour: Behaviour, asked: Asked, saw: AgentSaw
+        self, request: web.BaseRequest, behaviour: Behaviour, asked: Asked, saw: AgentSaw
     ) -> web.StreamResponse:
         answer = answer_to(asked, behaviour, agent=self.name, contact=saw.contact)
         if answer is not None:
@@ -129,7 +126,7 @@ class Agent:
         await asyncio.get_running_loop().create_future()  # Hang: until the server stops
         raise AssertionError("unreachable")
 
-    async def _send(self, request: web.Request, answer: Answer, saw: AgentSaw) -> web.StreamResponse:
+    async def _send(self, request: web.BaseRequest, answer: Answer, saw: AgentSaw) -> web.StreamResponse:
         if answer.after_s:
             await asyncio.sleep(answer.after_s)
         saw = replace(
@@ -171,7 +168,7 @@ def _pieces(body: bytes, count: int) -> list[bytes]:
     return [body[start:end] for start, end in itertools.pairwise(cuts) if start < end]
 
 
-async def _hang_up(request: web.Request, response: web.StreamResponse, ending: Ending) -> web.StreamResponse:
+async def _hang_up(request: web.BaseRequest, response: web.StreamResponse, ending: Ending) -> web.StreamResponse:
     """Cut the connection; aiohttp may have its response back only when nothing more can be written to it."""
     transport = request.transport
     if transport is not None:

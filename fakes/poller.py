@@ -8,13 +8,34 @@ apart by its id. Own messages are skipped, except results of delegations, whose 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 
 START_WINDOW_S = 600
+ROWS_MAX = 500
+"""The most that the inbox gives at once; without asking it gives 100, and a first poll would lose the oldest."""
 
 Row = Mapping[str, object]
+Fetch = Callable[[str], Awaitable[tuple[int, Any]]]
+"""GET a path of the broker: status and decoded body. Raises OSError or ValueError if no whole answer came."""
+
+
+def fetch_over(session: aiohttp.ClientSession, base_url: str, *, token: str | None = None) -> Fetch:
+    """A `Fetch` through an aiohttp session."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    async def fetch(path: str) -> tuple[int, Any]:
+        try:
+            async with session.get(base_url.rstrip("/") + path, headers=headers) as response:
+                body = await response.json(content_type=None) if response.status == 200 else None
+                return response.status, body
+        except aiohttp.ClientError as error:
+            raise OSError(str(error)) from error
+
+    return fetch
 
 
 class Poller:
@@ -22,19 +43,16 @@ class Poller:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
-        base_url: str,
+        fetch: Fetch,
         workspace_id: str,
         *,
-        token: str | None = None,
         interval_s: float = 5.0,
         start_window_s: int = START_WINDOW_S,
         on_row: Callable[[Row], None],
     ) -> None:
-        self._session = session
-        self._url = f"{base_url.rstrip('/')}/workspaces/{workspace_id}/activity"
+        self._fetch = fetch
+        self._path = f"/workspaces/{workspace_id}/activity"
         self._workspace_id = workspace_id
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._interval_s = interval_s
         self._start_window_s = start_window_s
         self._on_row = on_row
@@ -49,21 +67,17 @@ class Poller:
 
     async def poll_once(self) -> bool:
         """One poll; False if the inbox could not be read: connection lost, time-out, or another answer than 200."""
-        params = {"type": "a2a_receive"}
-        if self.cursor is None:
-            params["since_secs"] = str(self._start_window_s)
-        else:
-            params["since_id"] = self.cursor
+        place = {"since_secs": self._start_window_s} if self.cursor is None else {"since_id": self.cursor}
+        query = urlencode({"type": "a2a_receive", "limit": ROWS_MAX, **place})
         try:
-            async with self._session.get(self._url, params=params, headers=self._headers) as response:
-                if response.status == 410:
-                    self.cursor = None
-                if response.status != 200:
-                    return False
-                rows: list[Row] = await response.json(content_type=None)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            status, rows = await self._fetch(f"{self._path}?{query}")
+        except (OSError, ValueError):
             return False
-        for row in rows if "since_id" in params else reversed(rows):
+        if status == 410:
+            self.cursor = None
+        if status != 200:
+            return False
+        for row in rows if "since_id" in place else reversed(rows):
             self._process(row)
         return True
 

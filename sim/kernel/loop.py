@@ -234,8 +234,8 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
             rounds += 1
             if rounds >= ROUNDS_PER_INSTANT:
                 raise Livelock(
-                    f"more than {ROUNDS_PER_INSTANT:,} rounds of callbacks ran at virtual time {self.elapsed_s():.6f} s "
-                    f"without letting time pass; something polls with sleep(0).\n{self.waiting()}"
+                    f"more than {ROUNDS_PER_INSTANT:,} rounds of callbacks ran at virtual time "
+                    f"{self.elapsed_s():.6f} s without letting time pass; something polls with sleep(0).\n{self.waiting()}"
                 )
 
     def _attend(self) -> None:

@@ -21,7 +21,7 @@ QUIET_S = 90.0
 """Longer than the retry delay, any backoff and the patrol of the broker: what is still to come, comes in this time."""
 
 _AT_REST = {"completed", "failed", "queued"}
-_FIRST_LOOK_S, _LAST_LOOK_S = 0.5, 60.0
+_FIRST_LOOK_S, _LAST_LOOK_S = 4.0, 60.0
 
 
 class Player:

@@ -19,8 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 import reference_impl
 from fakes.agent import Agent, AgentSaw
 from fakes.poller import Poller
@@ -37,6 +35,7 @@ from sim.scenario.model import AddToxic, Scenario, Trigger
 from sim.worlds import libraries
 from sim.worlds.broker_settings import configured, flags_of
 from sim.worlds.components.postgres import EmbeddedPostgres
+from sim.worlds.http_client import Exchange, Unanswered
 from sim.worlds.links import BROKER_AGENT, BROKER_DATABASE, CLIENT_BROKER, Links, links_of
 from sim.worlds.mode_reads import ModeReadObserver
 from sim.worlds.play import Player
@@ -326,21 +325,26 @@ class SimulatedWorld:
 
     async def _read_inbox(self, name: str) -> list[Row] | None:
         """All that the caller's poller is given; None if the broker does not answer even now."""
-        host, port = self.broker_address()
         rows: list[Row] = []
-        async with aiohttp.ClientSession() as session:
-            poller = Poller(
-                session,
-                f"http://{host}:{port}",
-                self.history.members[name].workspace_id,
-                start_window_s=int(self._simulation.time_s) + 1,
-                on_row=rows.append,
-            )
-            for _ in range(INBOX_TRIES):
-                if await poller.poll_once():
-                    return rows
-                await asyncio.sleep(INBOX_RETRY_S)
+        poller = Poller(
+            self._get,
+            self.history.members[name].workspace_id,
+            start_window_s=int(self._simulation.time_s) + 1,
+            on_row=rows.append,
+        )
+        for _ in range(INBOX_TRIES):
+            if await poller.poll_once():
+                return rows
+            await asyncio.sleep(INBOX_RETRY_S)
         return None
+
+    async def _get(self, path: str) -> tuple[int, Any]:
+        host, port = self.broker_address()
+        try:
+            answer = await Exchange().request(host, port, "GET", path, headers={})
+        except Unanswered as error:
+            raise OSError(error.reason) from error
+        return answer.status, answer.body
 
     def _node(self, name: str) -> Node:
         return self._simulation.node(name.replace(":", "-"))

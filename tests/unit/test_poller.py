@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from fakes.poller import Poller
+from fakes.poller import Poller, fetch_over
 from fakes.reset import reset
 
 ME, PEER = "w-me", "w-peer"
@@ -67,7 +67,7 @@ def play(check: Check, *, token: str | None = None, interval_s: float = 0.01) ->
 
         async with aiohttp.ClientSession() as session:
             base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-            poller = Poller(session, base_url, ME, token=token, interval_s=interval_s, on_row=on_row)
+            poller = Poller(fetch_over(session, base_url, token=token), ME, interval_s=interval_s, on_row=on_row)
             await check(inbox, poller, got)
         await runner.cleanup()
 
@@ -86,9 +86,9 @@ def test_starts_with_ten_minutes_oldest_first_then_follows_the_cursor() -> None:
         assert await poller.poll_once()
         assert got == ["a", "b", "c", "d"]
         assert inbox.queries == [
-            {"type": "a2a_receive", "since_secs": "600"},
-            {"type": "a2a_receive", "since_secs": "600"},
-            {"type": "a2a_receive", "since_id": "b"},
+            {"type": "a2a_receive", "limit": "500", "since_secs": "600"},
+            {"type": "a2a_receive", "limit": "500", "since_secs": "600"},
+            {"type": "a2a_receive", "limit": "500", "since_id": "b"},
         ]
         assert inbox.tokens == [None] * 3
 
@@ -155,7 +155,7 @@ def test_an_unreachable_inbox_is_no_error() -> None:
         port = unused.sockets[0].getsockname()[1]
         unused.close()
         async with aiohttp.ClientSession() as session:
-            poller = Poller(session, f"http://127.0.0.1:{port}", ME, on_row=lambda row: None)
+            poller = Poller(fetch_over(session, f"http://127.0.0.1:{port}"), ME, on_row=lambda row: None)
             assert not await poller.poll_once()
 
     asyncio.run(run())

@@ -37,9 +37,9 @@ class Gateway:
         on_statement: Callable[[Statement], None] | None = None,
     ) -> None:
         """``random`` chooses which of several granted waiters runs first. ``database``: the real database of every
-        session, whatever name it asks for, so that the bytes of a run do not tell which worker played it. ``fast``: answer what is known without
-        the server (see ``shortcuts``). ``on_statement`` is called for each statement that ran, once its reply is
-        written."""
+        session, whatever name it asks for, so that the bytes of a run do not tell which worker played it. ``fast``:
+        answer what is known without the server (see ``shortcuts``). ``on_statement`` is called for each statement
+        once its reply is written."""
         self._backends = backends
         self.database = database
         self._fast = fast
