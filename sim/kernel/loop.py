@@ -235,7 +235,8 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
             if rounds >= ROUNDS_PER_INSTANT:
                 raise Livelock(
                     f"more than {ROUNDS_PER_INSTANT:,} rounds of callbacks ran at virtual time "
-                    f"{self.elapsed_s():.6f} s without letting time pass; something polls with sleep(0).\n{self.waiting()}"
+                    f"{self.elapsed_s():.6f} s without letting time pass; something polls with sleep(0).\n"
+                    f"{self.waiting()}"
                 )
 
     def _attend(self) -> None:

@@ -115,6 +115,31 @@ def test_nothing_outlives_a_command_that_was_killed(folder: Path) -> None:
         command.assert_nothing_left(*processes, within_s=5.0)
 
 
+STUCK = """
+import sys
+from sim.worlds import play
+async def stuck(self):
+    print("stuck", file=sys.stderr, flush=True)
+    while True: pass
+play.Player.play = stuck
+from sim.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGKILL"])
+def test_a_worker_that_is_stuck_in_a_run_ends_with_its_parent(how: str, folder: Path) -> None:
+    with started(MANY, folder=folder, command=(sys.executable, "-c", STUCK)) as command:
+        assert command.wait_for_progress() == "stuck\n"
+        processes = [*command.workers(), *command.postgres()]
+        if how == "SIGKILL":
+            command.process.kill()
+        else:
+            strike(command, how)
+        command.process.communicate(timeout=20)
+        command.assert_nothing_left(*processes, within_s=5.0 if how == "SIGKILL" else 0.0)
+
+
 def test_a_postgres_that_dies_is_no_hang(folder: Path) -> None:
     with started(MANY, folder=folder) as command:
         command.wait_for_progress()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import socket
@@ -44,7 +45,7 @@ def test_a_deadlock_names_what_waits_and_where() -> None:
 
 def test_the_horizon_is_not_a_deadlock() -> None:
     async def tick(sim: Simulation) -> None:
-        while True:
+        for _ in itertools.count():
             await asyncio.sleep(1)
 
     with pytest.raises(HorizonReached, match="horizon of 60 virtual seconds"):
@@ -53,7 +54,7 @@ def test_the_horizon_is_not_a_deadlock() -> None:
 
 def test_polling_without_time_is_a_livelock() -> None:
     async def spin(sim: Simulation) -> None:
-        while True:
+        for _ in itertools.count():
             await asyncio.sleep(0)
 
     with pytest.raises(Livelock, match="sleep"):

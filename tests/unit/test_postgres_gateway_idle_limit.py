@@ -1,4 +1,4 @@
-"""idle_in_transaction_session_timeout acts in virtual time: it frees the locks of a session whose client fell silent."""
+"""idle_in_transaction_session_timeout acts in virtual time: it frees the locks of silent clients."""
 
 from __future__ import annotations
 
