@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SEEDS ?= 5
+SEEDS ?= 3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # For what is installed and for what it is built with (the second name is that of pip 25.3 and later).
