@@ -81,10 +81,11 @@ def _counts(summary: Summary, *, colour: bool) -> str:
         return "nothing was played"
     said = [_styled(f"{summary.count(each)} {each}", each, colour) for each in _ORDER if summary.count(each)]
     virtual_s = sum(run.virtual_s for run in summary.runs)
-    scenarios = len(summary.scenarios)
+    runs, scenarios = len(summary.runs), len(summary.scenarios)
     wall_s = sum(run.wall_ms for run in summary.runs) / 1000
     return (
-        f"{len(summary.runs)} runs of {scenarios} {'scenario' if scenarios == 1 else 'scenarios'}: {', '.join(said)} "
+        f"{runs} {'run' if runs == 1 else 'runs'} of {scenarios} {'scenario' if scenarios == 1 else 'scenarios'}: "
+        f"{', '.join(said)} "
         f"({duration(virtual_s)} of virtual time in {wall_s:.1f} s of work)"
     )
 

@@ -491,13 +491,8 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
 
     def waiting(self) -> str:
         """Where the living tasks wait: what a hang message has to tell."""
-        lines = []
-        for task in asyncio.all_tasks(self):
-            stack = task.get_stack(limit=1)
-            frame = stack[-1] if stack else None
-            place = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}" if frame else "nowhere"
-            lines.append(f"  {task.get_name()} waits at {place}")
-        return "Tasks:\n" + "\n".join(sorted(lines)) if lines else "There are no tasks."
+        lines = sorted(f"  {task.get_name()} waits at {_waits_at(task)}" for task in asyncio.all_tasks(self))
+        return "Tasks:\n" + "\n".join(lines) if lines else "There are no tasks."
 
     def discard(self) -> None:
         """End the world: whatever still waits is closed where it stands, without a word and without a clock.
@@ -521,6 +516,16 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
             # Whoever still holds it may close it at any time, also while another world runs.
             socket.closed = True
         self.sockets.clear()
+
+
+def _waits_at(task: asyncio.Task[Any]) -> str:
+    """The innermost place that a task has come to, below all the coroutines that await each other."""
+    place = "nowhere"
+    waiter: Any = task.get_coro()
+    while (frame := getattr(waiter, "cr_frame", None) or getattr(waiter, "gi_frame", None)) is not None:
+        place = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+        waiter = getattr(waiter, "cr_await", None) or getattr(waiter, "gi_yieldfrom", None)
+    return place
 
 
 def _close_quietly(task: Any) -> None:

@@ -36,11 +36,14 @@ def test_time_jumps_and_nobody_waits() -> None:
 
 
 def test_a_deadlock_names_what_waits_and_where() -> None:
-    async def wait_for_ever(sim: Simulation) -> None:
-        await asyncio.Event().wait()
+    async def innermost() -> None:
+        await asyncio.get_running_loop().create_future()
 
-    with pytest.raises(Deadlock, match=r"deadlock at virtual time 0\.000000 s(.|\n)*wait_for_ever"):
-        play(wait_for_ever)
+    async def outermost(sim: Simulation) -> None:
+        await innermost()
+
+    with pytest.raises(Deadlock, match=r"deadlock at virtual time 0\.000000 s(.|\n)*test_kernel.py:\d+ in innermost"):
+        play(outermost)
 
 
 def test_the_horizon_is_not_a_deadlock() -> None:
