@@ -14,8 +14,24 @@
 The kernel knows nothing of brokers, scenarios or HTTP.
 """
 
-from sim.kernel.errors import Deadlock, HorizonReached, Livelock, NotSimulated, SimulationHang
+from sim.kernel.errors import (
+    Deadlock,
+    HorizonReached,
+    Livelock,
+    NotSimulated,
+    OutsideFailure,
+    SimulationHang,
+)
 from sim.kernel.nodes import Node
 from sim.kernel.simulation import Simulation
 
-__all__ = ["Deadlock", "HorizonReached", "Livelock", "Node", "NotSimulated", "Simulation", "SimulationHang"]
+__all__ = [
+    "Deadlock",
+    "HorizonReached",
+    "Livelock",
+    "Node",
+    "NotSimulated",
+    "OutsideFailure",
+    "Simulation",
+    "SimulationHang",
+]

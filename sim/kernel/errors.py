@@ -29,6 +29,13 @@ class Livelock(SimulationHang):
     """Too many callbacks ran in one instant of virtual time: something polls without letting time pass."""
 
 
+class OutsideFailure(BaseException):
+    """What the simulation rests on broke (a real Postgres died): no finding about the code under test.
+
+    A BaseException, so that neither that code nor the loop can take it for an error of its own.
+    """
+
+
 class NotSimulated(RuntimeError):
     """The code under test left the simulation (a thread, a process, a real file descriptor, a blocking call)."""
 

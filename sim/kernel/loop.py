@@ -24,7 +24,7 @@ from contextlib import suppress
 from typing import Any
 
 from sim.kernel.entropy import Streams
-from sim.kernel.errors import Deadlock, HorizonReached, Livelock, NotSimulated
+from sim.kernel.errors import Deadlock, HorizonReached, Livelock, NotSimulated, OutsideFailure
 from sim.kernel.futures import SimFuture, SimTask
 from sim.kernel.handles import SimHandle, SimTimer
 from sim.kernel.nodes import RUNNING, Incarnation, owner_of
@@ -225,7 +225,7 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
                     continue
                 try:
                     handle._context.run(callback, *handle._args)
-                except (SystemExit, KeyboardInterrupt):
+                except (SystemExit, KeyboardInterrupt, OutsideFailure):
                     raise
                 except BaseException as error:
                     self._callback_failed(handle, error)

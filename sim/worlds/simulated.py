@@ -28,9 +28,8 @@ from reference_impl.config import Config
 from reports.model import Finding, RunReport, report_of
 from sim.history import Contact, Final, History, Member, ModeRead, Row
 from sim.invariants.verdict import Judgement, judge
-from sim.kernel import Node, Simulation
-from sim.kernel.errors import SimulationHang
-from sim.kernel.postgres_gateway import Backends, Database, Gateway
+from sim.kernel import HorizonReached, Node, OutsideFailure, Simulation, SimulationHang
+from sim.kernel.postgres_gateway import Backends, Database, Gateway, GatewayError
 from sim.scenario.model import AddToxic, Scenario, Trigger
 from sim.worlds import libraries
 from sim.worlds.broker_settings import configured, flags_of
@@ -43,6 +42,7 @@ from sim.worlds.world import Undo
 
 BROKER_PORT, DATABASE_PORT, AGENT_PORT, FIRST_LINK_PORT = 8080, 5432, 9000, 20001
 HORIZON_S = 30 * 24 * 3600.0
+BROKER_START_S = 600.0
 INBOX_TRIES, INBOX_RETRY_S = 12, 5.0
 HANG = "HANG"
 """The id under which a world that cannot go on is reported; it stands beside those of invariants."""
@@ -150,6 +150,8 @@ class Workshop:
                 simulation.run(world.play())
             except SimulationHang as error:
                 hang = str(error)
+            except OutsideFailure as failure:
+                raise GatewayError(str(failure)) from None
             finally:
                 world.close()
             judgement = judge(scenario, world.history)
@@ -210,7 +212,11 @@ class SimulatedWorld:
             await node(f"agent-{name}").spawn(agent.start("0.0.0.0", AGENT_PORT))
         await node("links").spawn(self._links.start())
         self._simulation.network.observe(*self._address(BROKER_DATABASE), self._mode_reads)
-        await node("broker").spawn(self._start_broker())
+        try:
+            async with asyncio.timeout(BROKER_START_S):
+                await node("broker").spawn(self._start_broker())
+        except TimeoutError:
+            raise HorizonReached(f"the broker did not start within {BROKER_START_S:g} virtual seconds") from None
         self._begin_s = self._simulation.time_s
         self.history.epoch = datetime.fromtimestamp(time.time(), UTC)
         await Player(self._scenario, self.history, self).play()

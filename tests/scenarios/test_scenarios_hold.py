@@ -18,7 +18,7 @@ from sim.worlds.simulated import Workshop
 
 ROOT = Path(__file__).parents[2] / "scenarios"
 FILES = sorted(ROOT.rglob("*.yaml"))
-SEEDS = (1, 2)
+SEEDS = (2,)  # `test_determinism` plays the first
 
 
 def test_there_are_scenarios() -> None:

@@ -116,10 +116,10 @@ def test_nothing_outlives_a_command_that_was_killed(folder: Path) -> None:
 
 
 STUCK = """
-import sys
+import os, sys
 from sim.worlds import play
 async def stuck(self):
-    print("stuck", file=sys.stderr, flush=True)
+    os.write(2, b"stuck\\n")  # in one piece: both workers say it, perhaps at once
     while True: pass
 play.Player.play = stuck
 from sim.cli import main

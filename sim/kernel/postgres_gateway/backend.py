@@ -262,11 +262,18 @@ class Backend:
                     head, tail_at = data[:at], after
                 elif kind == _E:
                     self._sock.close()
+                    fields = wire.report_fields(body)
+                    if fields.get("C", "").startswith(_SERVER_TROUBLE):
+                        raise wire.GatewayError(f"{fields.get('M')} (SQLSTATE {fields.get('C')})")
                     raise StartupRefused(wire.frame(b"E", normalise.report(body)))
                 elif kind == _Z:
                     return head, data[tail_at:after]
                 at = after
             data += self._receive()
+
+
+_SERVER_TROUBLE = ("53", "57", "58", "XX")
+"""Classes of SQLSTATE that tell of the server's own limits and troubles: they must not become part of a run."""
 
 
 class StartupRefused(Exception):

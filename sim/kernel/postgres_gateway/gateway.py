@@ -10,8 +10,11 @@ The loop is blocked while Postgres works; on a simulated loop no virtual time pa
 
 from __future__ import annotations
 
+import asyncio
 import random as random_module
 from collections.abc import Callable
+
+from sim.kernel.errors import OutsideFailure
 
 from . import wire
 from .backend import Backend, StartupRefused
@@ -90,6 +93,10 @@ class Gateway:
         if self.waits:
             self.waits.settle()
 
+    def lost_postgres(self, error: Exception) -> None:
+        """The real server failed a session: end the run. Raised from the loop, as transports swallow what we raise."""
+        asyncio.get_running_loop().call_soon(_raise, OutsideFailure(f"Postgres failed the gateway: {error}"))
+
     def is_waiting(self, session: Session) -> bool:
         return session in self.waits
 
@@ -102,3 +109,7 @@ class Gateway:
         session = self._sessions.get(number)
         if session is not None and secret == self.secret(number) and session in self.waits:
             self.waits.cancel(session)
+
+
+def _raise(failure: OutsideFailure) -> None:
+    raise failure

@@ -67,7 +67,11 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._inbox = self._inbox + data if self._inbox else data
         if not self._busy:
-            self._work()
+            try:
+                self._work()
+            except (wire.GatewayError, OSError) as error:
+                self._gateway.lost_postgres(error)
+                raise
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A parked statement runs to its end all the same, as on a server that has not noticed yet."""

@@ -195,6 +195,14 @@ def end(postmaster: subprocess.Popen[bytes]) -> None:
             postmaster.wait()
 
 
+def report(facts: dict[str, object]) -> None:
+    """Tell the owner, if it is still there: it may have been interrupted while the server started."""
+    try:
+        os.write(sys.stdout.fileno(), json.dumps(facts).encode() + b"\n")
+    except BrokenPipeError:
+        return
+
+
 def main() -> None:
     order = json.loads(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -207,10 +215,10 @@ def main() -> None:
         if rung != "same":
             become(rung)
         postmaster = start(order, folder, binaries)
-        print(json.dumps({"rung": rung, "folder": folder, "postmaster_pid": postmaster.pid}), flush=True)
+        report({"rung": rung, "folder": folder, "postmaster_pid": postmaster.pid})
         watch(postmaster, order["owner"])
     except Exception as error:
-        print(json.dumps({"error": str(error)}), flush=True)
+        report({"error": str(error)})
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if postmaster is not None:
