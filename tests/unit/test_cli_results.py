@@ -94,7 +94,7 @@ def test_a_replay_shows_the_history(tmp_path: Path) -> None:
     ended = fumble("replay", "story.yaml", "--seed", "3", folder=tmp_path)
     assert ended.returncode == 0
     assert "ann calls delegate" in ended.stdout.splitlines()[0]
-    assert ended.stdout.splitlines()[-1].startswith("1 runs of 1 scenario: 1 passed")
+    assert ended.stdout.splitlines()[-1].startswith("1 run of 1 scenario: 1 passed")
 
 
 def test_junit_has_the_failure(tmp_path: Path) -> None:
@@ -186,6 +186,6 @@ def test_a_world_that_hangs_is_a_failed_run_and_the_others_are_played(tmp_path: 
     assert deadlock["invariant"] == horizon["invariant"] == "HANG"
     assert deadlock["sentence"].startswith("deadlock at virtual time ")
     assert horizon["sentence"].startswith("the run is not over at its horizon of 86400 virtual seconds")
-    assert any(line.endswith(" in play") for line in deadlock["history"])
+    assert any(line.endswith(" in settle") for line in deadlock["history"])
     text = fumble(*arguments, folder=tmp_path, command=command).stdout
     assert "  HANG deadlock at virtual time " in text and "  replay: fumble replay story.yaml --seed 2" in text
