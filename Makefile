@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SEEDS ?= 3
+SEEDS ?= 5
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # For what is installed and for what it is built with (the second name is that of pip 25.3 and later).

@@ -87,16 +87,15 @@ class Executor:
         try:
             return await self._attempt(delegation, deadline_s)
         except ProxyError as error:
-            first = error
-        if first.delivery is Delivery.NOT_DELIVERED:
+            last = error
+        if last.delivery is Delivery.NOT_DELIVERED:
             await asyncio.sleep(max(0.0, min(self._config.retry_delay_s, deadline_s - loop.time())))
             if loop.time() < deadline_s:
                 try:
                     return await self._attempt(delegation, deadline_s)
                 except ProxyError as error:
-                    return failed(_BUDGET_EXHAUSTED if loop.time() >= deadline_s else error.error)
-            return failed(first.error)
-        return failed(_BUDGET_EXHAUSTED if loop.time() >= deadline_s else first.error)
+                    last = error
+        return failed(_BUDGET_EXHAUSTED if loop.time() >= deadline_s else last.error)
 
     async def _attempt(self, delegation: Delegation, deadline_s: float) -> Outcome | None:
         """One proxy call. Raises `ProxyError`."""
