@@ -3,7 +3,7 @@
 | module | what lives there |
 |---|---|
 | `simulation` | `Simulation`, the whole world in one object |
-| `loop` | the virtual-time event loop: clock, queue, dispatch, fences |
+| `loop`, `fences` | the virtual-time event loop: clock, queue, dispatch; what cannot be simulated |
 | `sockets` | `SimSocket`: a non-blocking TCP socket with Linux's semantics |
 | `network` | names, handshakes, latency, order, delivery |
 | `nodes` | machines and their incarnations: kill, restart, pause |

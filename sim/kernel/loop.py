@@ -18,13 +18,13 @@ import heapq
 import selectors
 import socket as real_socket
 import threading
-from asyncio import selector_events
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from sim.kernel.entropy import Streams
 from sim.kernel.errors import Deadlock, HorizonReached, Livelock, NotSimulated, OutsideFailure
+from sim.kernel.fences import FencedLoop
 from sim.kernel.futures import SimFuture, SimTask
 from sim.kernel.handles import SimHandle, SimTimer
 from sim.kernel.nodes import RUNNING, Incarnation, owner_of
@@ -57,7 +57,7 @@ class _NoSelector:
         """Nothing to close."""
 
 
-class SimLoop(selector_events.BaseSelectorEventLoop):
+class SimLoop(FencedLoop):
     """An asyncio event loop whose time is virtual and whose network is in memory."""
 
     # Of the base classes; not in the type stubs.
@@ -435,53 +435,6 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         delay_ns = int(self.streams["schedule"].random() * EXECUTOR_LATENCY_NS)
         self.call_later(delay_ns * 1e-9, lambda: None if future.done() else finish(value))
         return future
-
-    # --- what there is no simulation of ---------------------------------------------------------------------------
-
-    def _make_self_pipe(self) -> None:
-        pass
-
-    def _close_self_pipe(self) -> None:
-        pass
-
-    def _write_to_self(self) -> None:
-        pass
-
-    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
-        """A simulated machine gets no signals; callers expect NotImplementedError on such platforms."""
-        raise NotImplementedError("a simulated node gets no signals")
-
-    def remove_signal_handler(self, sig: int) -> bool:
-        """There is never one to remove."""
-        return False
-
-    async def create_datagram_endpoint(self, *args: Any, **kwargs: Any) -> Any:
-        """Not simulated."""
-        raise NotSimulated("UDP (create_datagram_endpoint)")
-
-    async def create_unix_connection(self, *args: Any, **kwargs: Any) -> Any:
-        """Not simulated."""
-        raise NotSimulated("a Unix socket (create_unix_connection)", "connect to a node's TCP port")
-
-    async def create_unix_server(self, *args: Any, **kwargs: Any) -> Any:
-        """Not simulated."""
-        raise NotSimulated("a Unix socket (create_unix_server)", "listen on TCP")
-
-    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> Any:
-        """Not simulated."""
-        raise NotSimulated("a subprocess (subprocess_exec)")
-
-    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> Any:
-        """Not simulated."""
-        raise NotSimulated("a subprocess (subprocess_shell)")
-
-    async def connect_read_pipe(self, *args: Any, **kwargs: Any) -> Any:
-        """Not simulated."""
-        raise NotSimulated("a pipe (connect_read_pipe)")
-
-    async def connect_write_pipe(self, *args: Any, **kwargs: Any) -> Any:
-        """Not simulated."""
-        raise NotSimulated("a pipe (connect_write_pipe)")
 
     # --- the end -------------------------------------------------------------------------------------------------
 
