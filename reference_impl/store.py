@@ -64,7 +64,9 @@ class Store:
                 min_size=0,
                 max_size=pool_size,
                 timeout=timeout_s,
-                command_timeout=timeout_s,
+                # `run` bounds all that is done on a connection; limits and clocks within it would only cost time.
+                command_timeout=None,
+                max_inactive_connection_lifetime=0,
                 reset=_nothing_to_reset,
                 # Should we vanish in mid-transaction, the row locks must not stay behind for long.
                 server_settings={"idle_in_transaction_session_timeout": f"{round(timeout_s * 2000)}ms"},

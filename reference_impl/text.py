@@ -52,7 +52,7 @@ def parse_json(raw: bytes | str) -> Any:
     """
     text = raw.decode() if isinstance(raw, bytes) else raw
     try:
-        return _storable(json.loads(text, parse_constant=_refuse, parse_float=_finite), _MAX_DEPTH)
+        return _storable(_DECODER.decode(text), _MAX_DEPTH)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -66,7 +66,7 @@ def parse_object(raw: bytes | str) -> dict[str, Any]:
 
 
 def dump_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _storable(value: Any, depth: int) -> Any:
@@ -90,3 +90,8 @@ def _finite(digits: str) -> float:
 
 def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is not JSON")
+
+
+# Made once: the functions of `json` make one for each call that asks for anything out of the ordinary.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
