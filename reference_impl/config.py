@@ -92,7 +92,7 @@ class Config:
     )
     database_pool_size: int = _setting("DATABASE_POOL", 10, _count, "connections", "at most so many")
     recovery_interval_s: float = _setting(
-        "RECOVERY_INTERVAL", 60.0, _seconds, "s", "pause between two looks for delegations nobody executes"
+        "RECOVERY_INTERVAL", 60.0, _seconds, "s", "pause between looks for delegations nobody executes, after a doubt"
     )
     grace_s: float = _setting("BROKER_GRACE", 10.0, _seconds, "s", "time for running executions after SIGTERM")
 

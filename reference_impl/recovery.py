@@ -1,8 +1,9 @@
 """Finding delegations that nobody executes, and seeing to them (INV-03).
 
 Before the broker listens, everything that its predecessor left open is such a delegation: `pending` was never
-sent, so it is executed; `dispatched` may have been, so it fails as unknown. Later ones are rare: a row that a
-refused request (503) or a late packet brought about after all. A patrol finds those, at once after a doubt.
+sent, so it is executed; `dispatched` may have been, so it fails as unknown. Later there is one way to them: a
+request was refused (503), and a late packet brings its row about after all. Whoever refuses raises a doubt; a
+patrol then looks at once, and now and again for as long as the packet may still arrive.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ WHERE activity_type = 'delegation' AND method = 'delegate' AND status IN ('pendi
   AND delegation_id IS NOT NULL
 ORDER BY created_at, seq
 """
+_DOUBT_LASTS_S = 1000.0
+"""Linux gives up a connection after 924 s without an acknowledgement; what was not delivered then never is."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -57,13 +61,20 @@ class Recovery:
         self._doubt.set()
 
     async def patrol(self) -> None:
-        """Recover now and then, for as long as the broker runs."""
+        """Recover while there is doubt, for as long as the broker runs."""
+        loop = asyncio.get_running_loop()
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._patrol_interval_s):
-                    await self._doubt.wait()
+            await self._doubt.wait()
             self._doubt.clear()
-            try:
-                await self.recover()
-            except Exception:
-                _log.exception("recovery failed; it is tried again in %.0f s", self._patrol_interval_s)
+            over_s = loop.time() + _DOUBT_LASTS_S
+            while loop.time() < over_s and not self._doubt.is_set():
+                await self._look()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._patrol_interval_s):
+                        await self._doubt.wait()
+
+    async def _look(self) -> None:
+        try:
+            await self.recover()
+        except Exception:
+            _log.exception("recovery failed; it is tried again in %.0f s", self._patrol_interval_s)
