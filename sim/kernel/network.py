@@ -13,7 +13,8 @@ import socket as real_socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sim.kernel.nodes import RUNNING, Incarnation
+from sim.kernel.appliance import ApplianceTransport, ProtocolFactory
+from sim.kernel.nodes import RUNNING, Incarnation, Node
 from sim.kernel.sockets import Address, SimSocket, os_error
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Network:
         self._addresses: dict[str, str] = {"localhost": "127.0.0.1", "127.0.0.1": "127.0.0.1", "0.0.0.0": "0.0.0.0"}
         self._hosts: set[str] = set()
         self._observers: dict[Address, Callable[[], Observer]] = {}
+        self._appliances: dict[SimSocket, ProtocolFactory] = {}
 
     # --- names ---------------------------------------------------------------------------------------------------
 
@@ -96,6 +98,13 @@ class Network:
     def observe(self, host: str, port: int, observer: Callable[[], Observer]) -> None:
         """Let `observer()` see each connection to `host:port` as its client does: (is_reply, bytes), in order."""
         self._observers[self.resolve(host, "127.0.0.1"), port] = observer
+
+    def install(self, node: Node, port: int, protocol_factory: ProtocolFactory) -> None:
+        """Let an appliance listen on all addresses of `node`: `protocol_factory()` makes one protocol a connection."""
+        listener = SimSocket(owner=node.incarnation)
+        listener.bind(("0.0.0.0", port))
+        listener.listen()
+        self._appliances[listener] = protocol_factory
 
     # --- sockets -------------------------------------------------------------------------------------------------
 
@@ -255,6 +264,8 @@ class Network:
         if listener.closed:
             server.linger = (1, 0)
             server.close()
+        elif listener in self._appliances:
+            server.appliance = ApplianceTransport(server, self._appliances[listener](), self._loop.call_soon)
         elif not server.closed:
             listener.accepting.append(server)
             self._loop.watch(listener)
@@ -278,6 +289,10 @@ class Network:
             socket.reset = True
             self._send(socket.link, _RST, b"", self._arrive_rst, socket.peer)
             return
+        if socket.appliance is not None:
+            self.was_read(socket, len(data))
+            socket.appliance.arrived(data)
+            return
         socket.received.append(data)
         socket.received_bytes += len(data)
         if socket.tap is not None:
@@ -288,6 +303,8 @@ class Network:
         if socket.reset or socket.closed:
             return
         socket.saw_fin = True
+        if socket.appliance is not None:
+            socket.appliance.close()
         self._loop.watch(socket)
 
     def _arrive_rst(self, socket: SimSocket) -> None:
@@ -297,6 +314,8 @@ class Network:
         socket.unread_by_peer = 0
         if socket.closed:
             return
+        if socket.appliance is not None:
+            socket.appliance.close()
         socket.error = errno.EPIPE if socket.saw_fin else errno.ECONNRESET
         self._loop.watch(socket)
 

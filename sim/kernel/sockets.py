@@ -25,6 +25,7 @@ from sim.kernel.errors import NotSimulated
 if TYPE_CHECKING:
     import asyncio
 
+    from sim.kernel.appliance import ApplianceTransport
     from sim.kernel.network import Network
     from sim.kernel.nodes import Incarnation
 
@@ -56,6 +57,7 @@ class SimSocket:
     __slots__ = (
         "__weakref__",
         "accepting",
+        "appliance",
         "backlog",
         "closed",
         "connecting",
@@ -115,6 +117,7 @@ class SimSocket:
         self.peer: SimSocket | None = None
         self.link: Any = None
         self.tap: Any = None
+        self.appliance: ApplianceTransport | None = None
         self.listening = False
         self.backlog = 0
         self.handshakes = 0

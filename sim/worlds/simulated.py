@@ -205,13 +205,13 @@ class SimulatedWorld:
         """Set everything up, let the player play, leave the history behind."""
         libraries.renew(self._simulation.streams.seed)
         self._workshop.database.reset(self._workspace_rows())
-        loop = asyncio.get_running_loop()
         node = self._simulation.node
-        await node("database").spawn(loop.create_server(self._gateway.protocol_factory, "0.0.0.0", DATABASE_PORT))
+        network = self._simulation.network
+        network.install(node("database"), DATABASE_PORT, self._gateway.protocol_factory)
+        network.observe(*self._address(BROKER_DATABASE), self._mode_reads)
         for name, agent in self._agents.items():
             await node(f"agent-{name}").spawn(agent.start("0.0.0.0", AGENT_PORT))
         await node("links").spawn(self._links.start())
-        self._simulation.network.observe(*self._address(BROKER_DATABASE), self._mode_reads)
         try:
             async with asyncio.timeout(BROKER_START_S):
                 await node("broker").spawn(self._start_broker())
