@@ -26,17 +26,18 @@ class SimFuture(asyncio.Future[Any]):
 
 
 class SimTask(asyncio.Task[Any]):
-    """A task with a stable hash."""
+    """A task with a stable hash; drawn at once, because asyncio's set of all tasks asks for it first of all."""
 
     __slots__ = ("_serial",)
     _serial: int
 
+    def __new__(cls, *args: Any, loop: Any, **options: Any) -> SimTask:
+        task = super().__new__(cls)
+        task._serial = loop.next_serial()
+        return task
+
     def __hash__(self) -> int:
-        try:
-            return self._serial
-        except AttributeError:
-            self._serial = serial = _next_serial(self)
-            return serial
+        return self._serial
 
 
 def _next_serial(future: asyncio.Future[Any]) -> int:

@@ -28,7 +28,7 @@ from sim.kernel.fences import FencedLoop
 from sim.kernel.futures import SimFuture, SimTask
 from sim.kernel.handles import SimHandle, SimTimer
 from sim.kernel.nodes import RUNNING, Incarnation, owner_of
-from sim.kernel.sockets import SimSocket
+from sim.kernel.sockets import SimSocket, where
 from sim.kernel.trace import Trace
 
 ROUNDS_PER_INSTANT = 1_000_000
@@ -419,7 +419,7 @@ class SimLoop(FencedLoop):
         self, host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
     ) -> list[Any]:
         """`socket.getaddrinfo` over the simulated names: one IPv4 address each."""
-        address = SimSocket.current.resolve(host, RUNNING.get().node.address)
+        address = where.network.resolve(host, RUNNING.get().node.address)
         number = int(port) if port else 0
         return [(real_socket.AF_INET, real_socket.SOCK_STREAM, real_socket.IPPROTO_TCP, "", (address, number))]
 

@@ -23,7 +23,7 @@ from sim.kernel.entropy import derive
 from sim.kernel.errors import NotSimulated
 from sim.kernel.loop import SimLoop
 from sim.kernel.network import Network
-from sim.kernel.sockets import SimSocket
+from sim.kernel.sockets import SimSocket, where
 
 EPOCH_NS = 1_767_225_600_000_000_000
 """Wall-clock time at which every run begins: 2026-01-01 00:00:00 UTC."""
@@ -91,7 +91,7 @@ def simulated_process(loop: SimLoop, network: Network) -> Iterator[None]:
         (random, "_urandom", urandom),
         (socket, "socket", SimSocket),
         (socket, "getaddrinfo", loop.resolve),
-        (SimSocket, "current", network),
+        (where, "network", network),
         *_EXITS,
     ]
     before = [(holder, name, holder.__dict__.get(name)) for holder, name, _ in swaps]

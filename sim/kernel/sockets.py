@@ -18,7 +18,7 @@ import socket as real_socket
 import struct
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from sim.kernel.errors import NotSimulated
 
@@ -43,6 +43,16 @@ _WRITABLE_AT = CAPACITY_BYTES * 2 // 3
 Address = tuple[str, int]
 
 
+class _Where:
+    """Not an attribute of the class, as each change to a class throws away what the interpreter learned about it."""
+
+    network: Network
+
+
+where = _Where()
+"""The network of the simulation that runs now: sockets that it makes live there."""
+
+
 def os_error(code: int) -> OSError:
     """The exception that a system call raises for `code` (the subclass follows from the errno)."""
     return OSError(code, os.strerror(code))
@@ -50,9 +60,6 @@ def os_error(code: int) -> OSError:
 
 class SimSocket:
     """A TCP socket on the simulated network; made through `socket.socket` while a simulation runs."""
-
-    current: ClassVar[Network]
-    """The network of the simulation that runs now: sockets that it makes live there."""
 
     __slots__ = (
         "__weakref__",
@@ -105,7 +112,7 @@ class SimSocket:
         self.family = _FAMILIES[family]
         self.type = real_socket.SOCK_STREAM
         self.proto = real_socket.IPPROTO_TCP if proto == -1 else proto
-        self.network = self.current
+        self.network = where.network
         self.owner = owner if owner is not None else self.network.running()
         self.owner.sockets[self] = None
         self.fd = self.network.register(self)

@@ -97,6 +97,8 @@ class Player:
         give_up_s = self._world.now_s() + self._scenario.settle_s
         look_s = _FIRST_LOOK_S
         while self._world.now_s() < give_up_s:
+            await asyncio.sleep(look_s)
+            look_s = min(look_s * 2, _LAST_LOOK_S)
             if await self._at_rest():
                 self._faults.heal()
                 await asyncio.sleep(QUIET_S)
@@ -104,8 +106,6 @@ class Player:
                     return
             elif self._faults.overdue():
                 self._faults.heal()
-            await asyncio.sleep(look_s)
-            look_s = min(look_s * 2, _LAST_LOOK_S)
 
     async def _at_rest(self) -> bool:
         if self._faults.will_end():
