@@ -20,7 +20,7 @@ _MAX_DEPTH = 100
 
 def clean(text: str) -> str:
     """`text` with everything that Postgres cannot store replaced by U+FFFD."""
-    return _UNSTORABLE.sub("�", text)
+    return text if text.isprintable() else _UNSTORABLE.sub("�", text)
 
 
 def prefix(text: str, size_bytes: int) -> str:

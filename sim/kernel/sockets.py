@@ -207,13 +207,8 @@ class SimSocket:
 
     def send(self, data: Any, flags: int = 0) -> int:
         """Hand bytes to the network; returns how many fitted."""
-        self._check_open()
-        if self.error:
-            self._raise_error()
-        if self.connecting:
-            self._would_block("send")
-        if self.reset or self.sent_fin or self.peer is None:
-            raise os_error(errno.EPIPE)
+        if self.closed or self.error or self.connecting or self.reset or self.sent_fin or self.peer is None:
+            self._cannot_send()
         free = CAPACITY_BYTES - self.unread_by_peer
         size = len(data)
         if free <= 0:
@@ -226,6 +221,14 @@ class SimSocket:
             self.network.carry(self, bytes(data))
         return size
 
+    def _cannot_send(self) -> None:
+        self._check_open()
+        if self.error:
+            self._raise_error()
+        if self.connecting:
+            self._would_block("send")
+        raise os_error(errno.EPIPE)
+
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Not available: it would block."""
         raise NotSimulated("socket.sendall", "use loop.sock_sendall or a transport")
@@ -236,7 +239,8 @@ class SimSocket:
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """At most `size` bytes; `b""` at end of file; of the flags, MSG_PEEK."""
-        self._check_open()
+        if self.closed:
+            self._check_open()
         received = self.received
         if received:
             if flags and flags & _PEEK:

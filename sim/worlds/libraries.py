@@ -6,15 +6,12 @@ their own modules, and one order that they take from memory addresses. All of it
 
 from __future__ import annotations
 
-import inspect
+import random
 
 from aiohttp import web_app
 from aiohttp.http import WebSocketWriter
 from asyncpg import connection as asyncpg_connection
 
-from sim.kernel.entropy import derive
-
-_WEBSOCKET_MASKS = inspect.signature(WebSocketWriter.__init__).parameters["random"].default
 _close_statements = asyncpg_connection.Connection._cleanup_stmts  # type: ignore[attr-defined]
 
 
@@ -27,12 +24,13 @@ async def _close_statements_in_order(connection: object) -> None:
 
 
 asyncpg_connection.Connection._cleanup_stmts = _close_statements_in_order  # type: ignore[attr-defined]
+# aiohttp masks what WebSocket clients send with a generator that it made, and seeded, when it was imported.
+WebSocketWriter.__init__.__kwdefaults__["random"] = random
 
 
-def renew(seed: int | str) -> None:
-    """Before a world: counters that go on from the last one, and entropy drawn at import."""
+def renew() -> None:
+    """Before a world: counters that go on from the last one."""
     asyncpg_connection._uid = 0  # type: ignore[attr-defined]  # numbers prepared statements
-    _WEBSOCKET_MASKS.seed(derive(seed, "websocket masks"))
 
 
 def forget() -> None:

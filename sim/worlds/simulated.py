@@ -203,7 +203,7 @@ class SimulatedWorld:
 
     async def play(self) -> None:
         """Set everything up, let the player play, leave the history behind."""
-        libraries.renew(self._simulation.streams.seed)
+        libraries.renew()
         self._workshop.database.reset(self._workspace_rows())
         node = self._simulation.node
         network = self._simulation.network
