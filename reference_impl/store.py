@@ -64,7 +64,8 @@ class Store:
                 min_size=0,
                 max_size=pool_size,
                 timeout=timeout_s,
-                # `run` bounds all that is done on a connection; limits and clocks within it would only cost time.
+                # `run` bounds all that is done on a connection, so commands need no limit of their own; and what
+                # was idle for long is used or found broken like any other.
                 command_timeout=None,
                 max_inactive_connection_lifetime=0,
                 reset=_nothing_to_reset,
