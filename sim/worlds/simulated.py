@@ -208,10 +208,10 @@ class SimulatedWorld:
         node = self._simulation.node
         network = self._simulation.network
         network.install(node("database"), DATABASE_PORT, self._gateway.protocol_factory)
-        network.observe(*self._address(BROKER_DATABASE), self._mode_reads)
         for name, agent in self._agents.items():
             await node(f"agent-{name}").spawn(agent.start("0.0.0.0", AGENT_PORT))
         await node("links").spawn(self._links.start())
+        network.observe(*self._address(BROKER_DATABASE), self._mode_reads)
         try:
             async with asyncio.timeout(BROKER_START_S):
                 await node("broker").spawn(self._start_broker())
