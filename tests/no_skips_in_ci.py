@@ -1,16 +1,19 @@
 """A pytest plugin for continuous integration: a skipped test fails the run, because green has to mean tested.
 
 `make test` loads it when CI is set. What depends on the user and the machine that CI happens to have may be skipped,
-by the reasons below; there is always another test of the same thing that is not.
+by the reasons below; there is always another test of the same thing that is not. Of a module that is skipped as a
+whole, only the process that collected it knows, so the workers of pytest-xdist tell theirs to the one that reports.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 ALLOWED_REASONS = ("this machine does not permit ", "only root has to change its user")
 
-_skipped: list[str] = []
+_skipped: dict[str, None] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -23,8 +26,15 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
         _note(report.nodeid, report.longrepr)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    _skipped.update(dict.fromkeys(getattr(node, "workeroutput", {}).get("skipped", ())))
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if _skipped and exitstatus == pytest.ExitCode.OK:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["skipped"] = list(_skipped)
+    elif _skipped and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -38,4 +48,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _note(test: str, skip: object) -> None:
     reason = str(skip[2] if isinstance(skip, tuple) else skip).removeprefix("Skipped: ")
     if not reason.startswith(ALLOWED_REASONS):
-        _skipped.append(f"{test}: {reason}")
+        _skipped[f"{test}: {reason}"] = None

@@ -20,10 +20,12 @@ CASES = {  # and pytest's exit code
 }
 
 
+@pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("text", CASES)
-def test_a_skip_fails_the_run(text: str, tmp_path: Path) -> None:
+def test_a_skip_fails_the_run(text: str, workers: int, tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(f"import pytest\n{text}\n")
     command = [sys.executable, "-m", "pytest", "-p", "tests.no_skips_in_ci", "--rootdir", tmp_path, tmp_path]
+    command += ["-n", str(workers)]
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert ended.returncode == CASES[text], ended.stdout
     assert ("skipped, which fails a run in CI" in ended.stdout) is (CASES[text] != 0)
