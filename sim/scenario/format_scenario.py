@@ -105,6 +105,11 @@ SECTIONS: tuple[Field, ...] = (
     Field("workspaces", Entries(NAME, WORKSPACE, "workspaces", least=1), "Who is there, by name", required=True),
     Field("broker", Settings(), "Settings of the broker under test that differ from its defaults"),
     Field("settle", Duration(positive=True), "How long the system may take to settle; 1h if left out", "settle_s"),
+    Field(
+        "watch",
+        Word("something to watch", ("events",)),
+        "events: a client follows the broker's WebSocket, and what it is told is judged too",
+    ),
     Field("steps", ListOf(STEP, "steps", least=1), "What the clients do, one step after another", required=True),
     Field("faults", ListOf(FAULT, "faults"), "What goes wrong, and when"),
     Field(

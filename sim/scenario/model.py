@@ -277,3 +277,5 @@ class Scenario:
     expect: tuple[Expectation, ...] = ()
     broker: Mapping[str, float | int | str | bool] = field(default_factory=dict)
     settle_s: float = 3600.0
+    watch: Literal["events"] | None = None
+    """Whether a client follows the broker's WebSocket, so that what it is told is judged too."""

@@ -25,7 +25,7 @@ async def _close_statements_in_order(connection: object) -> None:
 
 asyncpg_connection.Connection._cleanup_stmts = _close_statements_in_order  # type: ignore[attr-defined]
 # aiohttp masks what WebSocket clients send with a generator that it made, and seeded, when it was imported.
-WebSocketWriter.__init__.__kwdefaults__["random"] = random
+WebSocketWriter.__init__.__kwdefaults__ = {**(WebSocketWriter.__init__.__kwdefaults__ or {}), "random": random}
 
 
 def renew() -> None:

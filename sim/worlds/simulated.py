@@ -23,10 +23,11 @@ import reference_impl
 from fakes.agent import Agent, AgentSaw
 from fakes.poller import Poller
 from fakes.toxiproxy.proxy import Proxy
+from fakes.watcher import Event, Watcher
 from reference_impl.app import Broker
 from reference_impl.config import Config
 from reports.model import Finding, RunReport, report_of
-from sim.history import Contact, Final, History, Member, ModeRead, Row
+from sim.history import Broadcast, Contact, Final, History, Member, ModeRead, Row
 from sim.invariants.verdict import Judgement, judge
 from sim.kernel import HorizonReached, Node, OutsideFailure, Simulation, SimulationHang
 from sim.kernel.postgres_gateway import Backends, Database, Gateway, GatewayError
@@ -217,6 +218,10 @@ class SimulatedWorld:
                 await node("broker").spawn(self._start_broker())
         except TimeoutError:
             raise HorizonReached(f"the broker did not start within {BROKER_START_S:g} virtual seconds") from None
+        if self._scenario.watch is not None:
+            watcher = Watcher(f"http://broker:{BROKER_PORT}/ws", on_event=self._broadcast)
+            node("watcher").spawn(watcher.run())
+            await watcher.connected.wait()
         self._begin_s = self._simulation.time_s
         self.history.epoch = datetime.fromtimestamp(time.time(), UTC)
         await Player(self._scenario, self.history, self).play()
@@ -270,6 +275,11 @@ class SimulatedWorld:
                 saw.rpc_error,
                 saw.text,
             )
+        )
+
+    def _broadcast(self, event: Event) -> None:
+        self.history.add(
+            Broadcast(self.now_s(), str(event.get("event")), str(event.get("workspace_id")), event.get("payload"))
         )
 
     def _mode_reads(self) -> ModeReadObserver:

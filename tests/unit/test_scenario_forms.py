@@ -368,9 +368,9 @@ def test_settings_keep_their_type_and_durations_become_seconds() -> None:
 
 
 def test_the_head_of_a_scenario() -> None:
-    head = load(more="covers: [INV-30, H68, D4]\nsettle: 2h")
+    head = load(more="covers: [INV-30, H68, D4]\nsettle: 2h\nwatch: events")
     assert (head.path, head.family, head.name) == ("scenarios/family/case.yaml", "family", "case")
-    assert (head.title, head.covers, head.settle_s) == ("t", ("INV-30", "H68", "D4"), 7200.0)
+    assert (head.title, head.covers, head.settle_s, head.watch) == ("t", ("INV-30", "H68", "D4"), 7200.0, "events")
     assert load().settle_s == 3600.0
 
 
