@@ -16,7 +16,7 @@ run: .venv/run
 	$(BIN)/fumble run --seeds $(SEEDS)
 
 test: .venv/dev
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(if $(CI),-p tests.no_skips_in_ci)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(if $(CI),-p tests.no_skips_in_ci)
 
 lint: .venv/dev
 	$(BIN)/ruff check .
