@@ -1,0 +1,136 @@
+"""The reference broker as a service: delegations a second against a floor without logic, and memory when all wait.
+
+Broker (or floor), clients with their agent, and Postgres with its default durability are processes of their own on
+loopback. The ratio is of two rates of one run; rounds alternate, because a machine's speed drifts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+import asyncpg
+
+from sim.scenario.behaviours import Hang, Reply
+from sim.worlds.components.postgres import EmbeddedPostgres, embedded_postgres
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.load import floor
+from tests.benchmarks.load.client import COMPLETE_WITHIN_S, Accepted, CountingAgent, delegate_all
+from tests.benchmarks.load.service import BROKER, FLOOR, running
+
+TITLE = "The reference broker on real sockets and a durable Postgres, against a floor without logic"
+
+DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "autovacuum": "on"}
+ROUNDS = 2
+_SOURCE, _TARGET = (str(uuid.UUID(int=number)) for number in (1, 2))
+_BROKER_DONE = "SELECT count(*) FROM activity_logs WHERE activity_type = 'a2a_receive' AND method = 'delegate_result'"
+_WORKSPACES = """
+INSERT INTO workspaces (id, name, status, delivery_mode, url)
+VALUES ($1, 'ann', 'online', 'poll', NULL), ($2, 'bob', 'online', 'push', $3)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One service under load: completed delegations a second, and how long accepting took."""
+
+    rate: float
+    accepted: Accepted
+
+
+def measure(quick: bool) -> list[Figure]:
+    """Rates, latencies, their ratio, and memory with many delegations under way."""
+    delegations, waiting = (60, 100) if quick else (600, 2000)
+    with embedded_postgres(listen_tcp=True, settings=DURABLE) as server:
+        brokers, floors = [], []
+        for number in range(1 if quick else ROUNDS):
+            brokers.append(asyncio.run(_broker_round(server, f"broker_{number}", delegations)))
+            floors.append(asyncio.run(_floor_round(server, f"floor_{number}", delegations)))
+        memory_bytes = asyncio.run(_memory_while_waiting(server, "waiting", waiting))
+    ratio = median(broker.rate / floor.rate for broker, floor in zip(brokers, floors, strict=True))
+    return [
+        *_told("broker", brokers),
+        *_told("floor", floors),
+        Figure("broker against floor", ratio, "times", at_least=0.75),
+        Figure(
+            f"memory with {waiting:,} delegations under way",
+            memory_bytes / 1e6 if memory_bytes else None,
+            "MB",
+            at_most=600,
+            note="" if memory_bytes else "this system does not tell a process's memory",
+        ),
+    ]
+
+
+def _told(who: str, rounds: list[Round]) -> list[Figure]:
+    return [
+        Figure(f"{who}: accepted and completed", median(each.rate for each in rounds), "/s"),
+        *(
+            Figure(f"{who}: accepted, p{percent}", 1e3 * median(each.accepted.percentile_s(percent) for each in rounds), "ms")
+            for percent in (50, 99)
+        ),
+    ]
+
+
+async def _broker_round(server: EmbeddedPostgres, database: str, count: int) -> Round:
+    server.create_database(database)
+    agent = CountingAgent([Reply("done")])
+    async with agent.serve() as agent_url:
+        async with running(BROKER, _broker_environment(server.dsn(database))) as broker:
+            connection = await asyncpg.connect(server.dsn(database))
+            await connection.execute(_WORKSPACES, _SOURCE, _TARGET, agent_url)
+            begun_s = perf_counter()
+            accepted = await delegate_all(broker.port, _SOURCE, _TARGET, count=count)
+            await _until(connection, _BROKER_DONE, lambda done: done == count)
+            rate = count / (perf_counter() - begun_s)
+            await connection.close()
+    return Round(rate, accepted)
+
+
+async def _floor_round(server: EmbeddedPostgres, database: str, count: int) -> Round:
+    server.create_database(database, floor.SCHEMA)
+    agent = CountingAgent([Reply("done")])
+    async with agent.serve() as agent_url:
+        async with running(FLOOR, {"DATABASE_URL": server.dsn(database), "AGENT_URL": agent_url}) as service:
+            connection = await asyncpg.connect(server.dsn(database))
+            begun_s = perf_counter()
+            accepted = await delegate_all(service.port, _SOURCE, _TARGET, count=count)
+            await _until(connection, floor.DONE, lambda done: done == count)
+            rate = count / (perf_counter() - begun_s)
+            await connection.close()
+    return Round(rate, accepted)
+
+
+async def _memory_while_waiting(server: EmbeddedPostgres, database: str, count: int) -> int | None:
+    """The most memory that the broker had with `count` requests open at an agent that does not answer, in bytes."""
+    server.create_database(database)
+    agent = CountingAgent([Hang()])
+    async with agent.serve() as agent_url:
+        async with running(BROKER, _broker_environment(server.dsn(database))) as broker:
+            connection = await asyncpg.connect(server.dsn(database))
+            await connection.execute(_WORKSPACES, _SOURCE, _TARGET, agent_url)
+            await connection.close()
+            await delegate_all(broker.port, _SOURCE, _TARGET, count=count)
+            async with asyncio.timeout(COMPLETE_WITHIN_S):
+                while agent.delivered < count:
+                    await asyncio.sleep(0.05)
+            return broker.memory_bytes()
+
+
+async def _until(connection: asyncpg.Connection[asyncpg.Record], query: str, done: Callable[[int], bool]) -> None:
+    async with asyncio.timeout(COMPLETE_WITHIN_S):
+        while not done(await connection.fetchval(query)):
+            await asyncio.sleep(0.02)
+
+
+def _broker_environment(database_url: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database_url,
+        "PORT": "0",
+        "BROKER_MIGRATE": "1",
+        "BROKER_ENV": "development",
+        "BROKER_ALLOW_LOOPBACK": "1",
+    }

@@ -1,0 +1,1 @@
+"""Brokers as processes of their own, under load from this one."""
