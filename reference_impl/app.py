@@ -52,7 +52,7 @@ class Broker:
         """Connect, recover, then listen. While the database is away, keep trying."""
         config, opened = self._config, self._opened
         store = await Store.open(
-            config.database_url, timeout_s=config.database_timeout_s, pool_size=config.database_pool_size
+            config.database_url, timeout_s=config.database_timeout_s, size=config.database_pool_size
         )
         opened.push_async_callback(store.close)
         if config.migrate:

@@ -1,11 +1,9 @@
 """Every contact with the database goes through `Store.run`: it ends, with a result or an error, in time.
 
-asyncpg alone does not promise that. Against a peer that has fallen silent, leaving `async with pool.acquire()`
-waits for a cancel request that nobody answers, and a command timeout does not cover reconnecting. So a
-connection on which anything went wrong is thrown away, not returned: `terminate` waits for nobody.
-
-The reverse holds too: a connection that is returned has just finished its work, outside any transaction and
-with no session state set, as nothing here sets any. So there is nothing for the pool to reset.
+asyncpg's pool does not promise that: against a peer that has fallen silent, leaving `async with pool.acquire()` waits
+for a cancel request that nobody answers (its issue 1326). What is needed here is also less than a pool: a connection
+on which anything went wrong is thrown away (`terminate` waits for nobody), and one that is kept has just finished its
+work, outside any transaction and with no session state set, so there is nothing to reset. It also costs a third.
 """
 
 from __future__ import annotations
@@ -15,14 +13,13 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.resources import files
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
 T = TypeVar("T")
 Record = asyncpg.Record
-Connection: TypeAlias = "PoolConnectionProxy[Record]"
+Connection: TypeAlias = "asyncpg.Connection[Record]"
 Work = Callable[[Connection], Awaitable[T]]
 
 # The database could not be asked, or nobody knows whether it did what it was asked. `OSError` includes
@@ -45,35 +42,21 @@ _log = logging.getLogger(__name__)
 
 
 class Store:
-    """The broker's Postgres. `timeout_s` bounds one piece of work, connecting included."""
+    """The broker's Postgres. `timeout_s` bounds one piece of work, connecting included; `size` the connections."""
 
-    def __init__(self, pool: asyncpg.Pool[Record], *, timeout_s: float) -> None:
-        self._pool = pool
+    def __init__(self, url: str, *, timeout_s: float, size: int) -> None:
+        self._url = url
         self._timeout_s = timeout_s
+        self._places = asyncio.Semaphore(size)
+        # The last one used is the next one used: it is warm, and those that a lull leaves over stay untouched.
+        self._idle: list[Connection] = []
 
     @classmethod
-    async def open(cls, url: str, *, timeout_s: float, pool_size: int) -> Store:
-        """Connect; while the database is away, keep trying."""
-
-        async def connect() -> asyncpg.Pool[Record]:
-            return await asyncpg.create_pool(
-                url,
-                # One connection proves that the database is there. No floor: the pool's own refilling would
-                # compete with those who wait for a connection while the database is away.
-                init_size=1,
-                min_size=0,
-                max_size=pool_size,
-                timeout=timeout_s,
-                # `run` bounds all that is done on a connection, so commands need no limit of their own; and what
-                # was idle for long is used or found broken like any other.
-                command_timeout=None,
-                max_inactive_connection_lifetime=0,
-                reset=_nothing_to_reset,
-                # Should we vanish in mid-transaction, the row locks must not stay behind for long.
-                server_settings={"idle_in_transaction_session_timeout": f"{round(timeout_s * 2000)}ms"},
-            )
-
-        return cls(await _until_reached(connect, what="connecting to the database"), timeout_s=timeout_s)
+    async def open(cls, url: str, *, timeout_s: float, size: int) -> Store:
+        """Connect once, which proves that the database is there; while it is away, keep trying."""
+        store = cls(url, timeout_s=timeout_s, size=size)
+        await _until_reached(lambda: store.run(_nothing), what="connecting to the database")
+        return store
 
     async def run(self, work: Work[T], *, timeout_s: float | None = None) -> T:
         """Do `work` on a connection of its own, in at most `timeout_s` (or the store's own limit).
@@ -82,23 +65,20 @@ class Store:
         silent. After the latter nobody knows whether `work` was committed.
         """
         limit_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
-        async with asyncio.timeout(limit_s):
-            connection = await self._pool.acquire()
+        async with asyncio.timeout(limit_s), self._places:
+            connection = self._take() or await self._connect()
             sound = False
             try:
                 result = await work(connection)
                 sound = True
             except asyncpg.PostgresError as error:
-                with contextlib.suppress(asyncpg.InterfaceError):
-                    sound = not isinstance(error, UNREACHABLE) and not connection.is_in_transaction()
+                sound = not isinstance(error, UNREACHABLE) and not connection.is_in_transaction()
                 raise
             finally:
-                if not sound:
-                    # One that was lost has left the pool by itself; saying so must not hide what happened,
-                    # which may be a cancellation.
-                    with contextlib.suppress(asyncpg.InterfaceError):
-                        connection.terminate()
-                await self._pool.release(connection)
+                if sound:
+                    self._idle.append(connection)
+                else:
+                    connection.terminate()
         return result
 
     async def persist(self, work: Work[T], *, deadline_s: float | None = None) -> T:
@@ -119,9 +99,25 @@ class Store:
         """Close the connections; a silent database is not waited for."""
         try:
             async with asyncio.timeout(_CLOSE_S):
-                await self._pool.close()
+                await asyncio.gather(*(connection.close() for connection in self._idle))
         except UNREACHABLE:
-            self._pool.terminate()
+            for connection in self._idle:
+                connection.terminate()
+
+    def _take(self) -> Connection | None:
+        """An idle connection that was not lost meanwhile."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None
+
+    async def _connect(self) -> Connection:
+        return await asyncpg.connect(
+            self._url,
+            # Should we vanish in mid-transaction, the row locks must not stay behind for long.
+            server_settings={"idle_in_transaction_session_timeout": f"{round(self._timeout_s * 2000)}ms"},
+        )
 
 
 def describe(error: BaseException) -> str:
@@ -152,5 +148,5 @@ async def _until_reached(attempt: Callable[[], Awaitable[T]], *, what: str) -> T
         delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
 
 
-async def _nothing_to_reset(_connection: Any) -> None:
-    """See the module's first lines."""
+async def _nothing(_connection: Connection) -> None:
+    """Work that only needs a connection."""

@@ -118,7 +118,7 @@ def test_a_refused_delegation_that_was_stored_after_all_is_executed(database: Da
 def test_a_lost_connection_hides_no_other_error(database: Database, error: type[BaseException]) -> None:
     async def play() -> None:
         async with world(database) as it:
-            store = await Store.open(it.config.database_url, timeout_s=1.0, pool_size=1)
+            store = await Store.open(it.config.database_url, timeout_s=1.0, size=1)
 
             async def work(connection: Connection) -> None:
                 await connection.execute("BEGIN")

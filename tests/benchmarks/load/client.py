@@ -32,10 +32,11 @@ class Accepted:
 
 
 class CountingAgent:
-    """A fake agent that counts the requests that reached it whole."""
+    """A fake agent that tells when `wanted` requests have reached it whole."""
 
-    def __init__(self, behaviours: Sequence[Behaviour]) -> None:
-        self.delivered = 0
+    def __init__(self, behaviours: Sequence[Behaviour], *, wanted: int = 0) -> None:
+        self.reached = asyncio.Event()
+        self._wanted = wanted
         self._agent = Agent("bob", behaviours=behaviours, observe=self._saw)
 
     @asynccontextmanager
@@ -48,7 +49,9 @@ class CountingAgent:
             await self._agent.stop()
 
     def _saw(self, saw: AgentSaw) -> None:
-        self.delivered += saw.stage == "delivered"
+        self._wanted -= saw.stage == "delivered"
+        if self._wanted == 0:
+            self.reached.set()
 
 
 async def delegate_all(port: int, source: str, target: str, *, count: int) -> Accepted:
