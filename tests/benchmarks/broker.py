@@ -1,7 +1,8 @@
 """The reference broker as a service: delegations a second against a floor without logic, and memory when all wait.
 
 Broker (or floor), clients with their agent, and Postgres with its default durability are processes of their own on
-loopback. The ratio is of two rates of one run; rounds alternate, because a machine's speed drifts.
+loopback. The ratio is of two rates of one run; rounds alternate, because a machine's speed drifts. A fleet delegates,
+not one pair: rows of one workspace become visible in order (INV-90), so its writers wait for each other.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ TITLE = "The reference broker on real sockets and a durable Postgres, against a 
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "autovacuum": "on"}
 ROUNDS = 3
 _LOOK_S = 0.02
-_SOURCE, _TARGET = (str(uuid.UUID(int=number)) for number in (1, 2))
+FLEET = 32
+_CALLERS = [str(uuid.UUID(int=number)) for number in range(1, FLEET + 1)]
+_TARGETS = [str(uuid.UUID(int=number)) for number in range(FLEET + 1, 2 * FLEET + 1)]
 _BROKER_DONE = "SELECT count(*) FROM activity_logs WHERE activity_type = 'a2a_receive' AND method = 'delegate_result'"
 _WORKSPACES = """
 INSERT INTO workspaces (id, name, status, delivery_mode, url)
-VALUES ($1, 'ann', 'online', 'poll', NULL), ($2, 'bob', 'online', 'push', $3)"""
+SELECT id, id::text, 'online', CASE WHEN id = ANY ($2::uuid[]) THEN 'push' ELSE 'poll' END, $3
+FROM unnest($1::uuid[] || $2::uuid[]) AS id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ async def _floor_round(server: EmbeddedPostgres, database: str, count: int) -> R
 async def _round(server: EmbeddedPostgres, database: str, port: int, *, done: str, count: int) -> Round:
     connection = await asyncpg.connect(server.dsn(database))
     begun_s = perf_counter()
-    accepted = await delegate_all(port, _SOURCE, _TARGET, count=count)
+    accepted = await delegate_all(port, _CALLERS, _TARGETS, count=count)
     for _ in range(round(COMPLETE_WITHIN_S / _LOOK_S)):
         if await connection.fetchval(done) == count:
             break
@@ -115,7 +119,7 @@ async def _memory_while_waiting(server: EmbeddedPostgres, database: str, count: 
     server.create_database(database)
     agent = CountingAgent([Hang()], wanted=count)
     async with agent.serve() as agent_url, _broker(server, database, agent_url) as broker:
-        await delegate_all(broker.port, _SOURCE, _TARGET, count=count)
+        await delegate_all(broker.port, _CALLERS, _TARGETS, count=count)
         await asyncio.wait_for(agent.reached.wait(), COMPLETE_WITHIN_S)
         return broker.memory_bytes()
 
@@ -124,7 +128,7 @@ async def _memory_while_waiting(server: EmbeddedPostgres, database: str, count: 
 async def _broker(server: EmbeddedPostgres, database: str, agent_url: str) -> AsyncIterator[Service]:
     async with running(BROKER, _broker_environment(server.dsn(database))) as broker:
         connection = await asyncpg.connect(server.dsn(database))
-        await connection.execute(_WORKSPACES, _SOURCE, _TARGET, agent_url)
+        await connection.execute(_WORKSPACES, _CALLERS, _TARGETS, agent_url)
         await connection.close()
         yield broker
 

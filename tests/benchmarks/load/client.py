@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -54,17 +53,21 @@ class CountingAgent:
             self.reached.set()
 
 
-async def delegate_all(port: int, source: str, target: str, *, count: int) -> Accepted:
-    """Have `count` delegations accepted, by `CLIENTS` clients. Raises RuntimeError for an answer other than 202."""
+async def delegate_all(port: int, callers: Sequence[str], targets: Sequence[str], *, count: int) -> Accepted:
+    """Have `count` delegations accepted, by `CLIENTS` clients, from all callers to all targets in turn.
+
+    Raises RuntimeError for an answer other than 202.
+    """
     accepted = Accepted()
     left = iter(range(count))
-    url = f"http://127.0.0.1:{port}/workspaces/{source}/delegate"
-    body = json.dumps({"target_id": target, "task": "write the tests " * 8}).encode()
 
     async def client(session: aiohttp.ClientSession) -> None:
-        for _ in left:
+        for number in left:
+            caller, target = callers[number % len(callers)], targets[number % len(targets)]
+            url = f"http://127.0.0.1:{port}/workspaces/{caller}/delegate"
+            body = {"target_id": target, "task": "write the tests " * 8}
             begun_s = perf_counter()
-            async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as response:
+            async with session.post(url, json=body) as response:
                 answer = await response.read()
             if response.status != web.HTTPAccepted.status_code:
                 raise RuntimeError(f"delegate was answered {response.status} {answer.decode(errors='replace')}")
