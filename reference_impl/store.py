@@ -84,11 +84,16 @@ class Store:
     async def persist(self, work: Work[T], *, deadline_s: float | None = None) -> T:
         """Do `work` again and again until the database has answered it.
 
-        `work` must recognise what an earlier try of its own has committed. Tries until `deadline_s` (loop
-        time; then `TimeoutError`), or for as long as the process lives. Any other error is raised at once.
+        `work` must recognise what an earlier try of its own has committed. Tries for as long as the process
+        lives, or raises `TimeoutError` when `deadline_s` (loop time) leaves no room for another try. Any other
+        error is raised at once.
         """
-        async with asyncio.timeout_at(deadline_s):
-            return await _until_reached(lambda: self.run(work), what="writing to the database")
+        clock = asyncio.get_running_loop().time
+
+        def attempt() -> Awaitable[T]:
+            return self.run(work, timeout_s=None if deadline_s is None else deadline_s - clock())
+
+        return await _until_reached(attempt, what="writing to the database", deadline_s=deadline_s)
 
     async def migrate(self) -> None:
         """Apply schema.sql."""
@@ -137,12 +142,15 @@ async def transaction(connection: Connection) -> AsyncIterator[None]:
     await connection.execute("COMMIT")
 
 
-async def _until_reached(attempt: Callable[[], Awaitable[T]], *, what: str) -> T:
+async def _until_reached(attempt: Callable[[], Awaitable[T]], *, what: str, deadline_s: float | None = None) -> T:
+    clock = asyncio.get_running_loop().time
     delay_s = _BACKOFF_FIRST_S
     while True:
         try:
             return await attempt()
         except RETRYABLE as error:
+            if deadline_s is not None and clock() + delay_s >= deadline_s:
+                raise TimeoutError(f"{what}: {describe(error)}") from error
             _log.warning("%s: %s; next try in %.1f s", what, describe(error), delay_s)
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
