@@ -336,7 +336,10 @@ class SimulatedWorld:
         """Rows straight from the database; each caller's inbox through its reference poller."""
         inbox = {name: await self._read_inbox(name) for name in callers}
         (row,) = self._workshop.database.query(_FINAL_ROWS)
-        rows = json.loads(row[0] or "{}", object_hook=_with_times)
+        rows = json.loads(row[0] or "{}")
+        for table in rows.values():
+            for each in table:
+                _read_times(each)
         return Final(self.now_s(), rows, None if None in inbox.values() else inbox, None)  # type: ignore[arg-type]
 
     async def _read_inbox(self, name: str) -> list[Row] | None:
@@ -380,8 +383,7 @@ def _workspace_id(name: str) -> str:
     return str(uuid.uuid5(_WORKSPACE_IDS, name))
 
 
-def _with_times(row: dict[str, Any]) -> dict[str, Any]:
+def _read_times(row: dict[str, Any]) -> None:
     for name in row.keys() & _TIMES:
         if isinstance(row[name], str):
             row[name] = datetime.fromisoformat(row[name])
-    return row
