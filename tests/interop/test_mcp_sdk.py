@@ -8,10 +8,10 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx2
 import pytest
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.shared.exceptions import MCPError
 
 from tests.contract.world import ANN, BOB, NOBODY, World, after, answers, says, world
@@ -22,7 +22,7 @@ Database = tuple[str, str]
 @contextlib.asynccontextmanager
 async def connected(it: World, *, mode: str, token: str | None = None) -> AsyncIterator[Client]:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    async with create_mcp_http_client(headers=headers) as http:
+    async with httpx2.AsyncClient(headers=headers) as http:
         transport = streamable_http_client(f"{it.base}/workspaces/{ANN}/mcp", http_client=http)
         async with Client(transport, mode=mode) as client:
             yield client
