@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sim.history import Contact
 from sim.invariants.calls import Call
 from sim.invariants.delegations import View
 from sim.invariants.faults import any_beyond_clients, any_on_the_way_to_agents
@@ -127,8 +128,10 @@ def check_tells_the_caller_of_its_task(view: View) -> Iterator[Violation]:
 def delivered_needs_a_reply(view: View) -> Iterator[Violation]:
     """INV-66."""
     for call, each in _checks(view):
-        replied = any(request.replied and request.entries[0] < (call.end_index or 0) for request in each.requests)
-        if task_of(call.body)["status"] == "delivered" and not replied and not each.reports:
+        if task_of(call.body)["status"] != "delivered" or each.reports:
+            continue
+        replies = [_replied_at(view, request) for request in each.requests if request.replied]
+        if not any(index < (call.end_index or 0) for index in replies):
             yield Violation(
                 "INV-66",
                 f"{call.op} was told that {each.label} is delivered, and until then nobody had replied to it",
@@ -152,6 +155,12 @@ def _checks(view: View) -> Iterator[tuple[Call, Delegation]]:
         each = by_op.get(call.invoke.arguments["delegation"])
         if each is not None and "status" in task_of(call.body):
             yield call, each
+
+
+def _replied_at(view: View, request: Request) -> int:
+    """The position at which the agent had begun to send the body of its reply."""
+    seen = [(index, view.history.entries[index]) for index in request.entries]
+    return min(index for index, entry in seen if isinstance(entry, Contact) and entry.body_bytes)
 
 
 def _was_declined(request: Request) -> bool:
