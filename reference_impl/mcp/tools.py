@@ -23,7 +23,7 @@ Arguments: TypeAlias = Mapping[str, str]
 
 _ASYNC_WORDS = {"pending": "queued", "dispatched": "queued", "completed": "delivered"}
 
-# Siblings, children and the parent; roots are siblings of one another (contract of `access.py`).
+# Siblings, children and the parent; roots are siblings of one another, as in `access.py`.
 _PEERS = """
 SELECT peer.id, peer.name, COALESCE(peer.role, '') AS role, peer.status, peer.tier
 FROM workspaces me JOIN workspaces peer
