@@ -11,6 +11,7 @@ packet may commit it even after the broker gave up. Three rules keep that harmle
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,10 +44,11 @@ LIMIT 1
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The broker will execute the delegation. `tracked`: its row is known to be stored."""
+    """The broker executes the delegation, which ends with `execution`. `tracked`: its row is known to be stored."""
 
     delegation_id: str
     tracked: bool
+    execution: asyncio.Task[None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,19 @@ class KeyUnchecked:
     """The database could not tell whether the idempotency key is taken: nothing is executed (D33)."""
 
 
-Answer = Accepted | AlreadyKnown | SourceUnknown | KeyUnchecked
+Refused = AlreadyKnown | SourceUnknown | KeyUnchecked
+Answer = Accepted | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Nothing stands in the way of the delegation."""
+
+    tracked: bool
 
 
 class Acceptance:
-    """The way in for `POST /workspaces/:id/delegate`."""
+    """The way in for `POST /workspaces/:id/delegate` and for the MCP tools that delegate."""
 
     def __init__(
         self,
@@ -95,10 +105,12 @@ class Acceptance:
         self._clock = clock
         self._new_id = new_id
 
-    async def accept(self, *, source: str, target: str, task: str, key: str | None) -> Answer:
+    async def accept(
+        self, *, source: str, target: str, task: str, key: str | None = None, tool: str | None = None
+    ) -> Answer:
         """Store the delegation and start it, or say why not. Must not run on a request's own task."""
         delegation = Delegation(
-            id=self._new_id(), source=source, target=target, task=task, accepted_at=self._clock.now()
+            id=self._new_id(), source=source, target=target, task=task, accepted_at=self._clock.now(), tool=tool
         )
         event = self._events.make(
             "DELEGATION_SENT",
@@ -120,20 +132,18 @@ class Acceptance:
         )
         # Claimed before the row exists, so that recovery cannot take it for abandoned.
         self._executor.claim(delegation.id)
-        answer = await self._store_or_find(step)
-        match answer:
-            case Accepted(_, tracked):
+        found = await self._store_or_find(step)
+        match found:
+            case _Taken(tracked):
                 if tracked:
                     self._watchers.broadcast(event)
-                self._executor.start(delegation)
+                return Accepted(delegation.id, tracked, self._executor.start(delegation))
             case KeyUnchecked():
-                self._executor.release(delegation.id)
                 self._recovery.doubt()
-            case _:
-                self._executor.release(delegation.id)
-        return answer
+        self._executor.release(delegation.id)
+        return found
 
-    async def _store_or_find(self, step: Step) -> Answer:
+    async def _store_or_find(self, step: Step) -> _Taken | Refused:
         delegation, key = step.delegation, step.idempotency_key
         try:
             for _ in range(_KEY_RACES_MAX):
@@ -143,11 +153,11 @@ class Acceptance:
                     if key and (known := await self._find_by_key(delegation.source, key)):
                         return known
                     continue  # the winner has failed meanwhile and freed the key
-                return SourceUnknown() if advanced is None else Accepted(delegation.id, tracked=True)
+                return SourceUnknown() if advanced is None else _Taken(tracked=True)
             _log.error("delegation %s: its key is taken, but by nobody", delegation.id)
         except (*UNREACHABLE, asyncpg.PostgresError) as error:
             _log.error("delegation %s cannot be stored: %s", delegation.id, describe(error))
-        return KeyUnchecked() if key else Accepted(delegation.id, tracked=False)
+        return KeyUnchecked() if key else _Taken(tracked=False)
 
     async def _insert(self, connection: Connection, step: Step) -> bool | None:
         advanced = await advance(connection, step, ledger=self._config.ledger_write)

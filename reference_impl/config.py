@@ -81,6 +81,12 @@ class Config:
     execution_budget_s: float = _setting(
         "DELEGATION_BUDGET", 1800.0, _seconds, "s", "time that one execution may take in all"
     )
+    mcp_sync_budget_s: float = _setting(
+        "MCP_SYNC_BUDGET", 30.0, _seconds, "s", "time that the tool delegate_task may take"
+    )
+    mcp_async_budget_s: float = _setting(
+        "MCP_ASYNC_BUDGET", 8.0, _seconds, "s", "time that a task of delegate_task_async may take"
+    )
     proxy_ceiling_s: float = _setting(
         "A2A_CEILING", 1800.0, _seconds, "s", "time that one proxied call may take, whatever X-Timeout says"
     )

@@ -21,6 +21,7 @@ from reference_impl.proxy import Delivery, Proxy, ProxyError, Reply
 from reference_impl.records import Advanced, Delegation, Step, advance, read_status
 from reference_impl.reply import read_reply
 from reference_impl.store import Connection, Store
+from reference_impl.terms import terms_of
 from reference_impl.text import dump_json
 
 _BUDGET_EXHAUSTED = "execution budget exhausted"
@@ -62,14 +63,14 @@ class Executor:
     def has(self, delegation_id: str) -> bool:
         return delegation_id in self._claimed
 
-    def start(self, delegation: Delegation) -> None:
+    def start(self, delegation: Delegation) -> asyncio.Task[None]:
         """Begin the execution, detached from the caller: whatever ends the caller does not end it."""
         self.claim(delegation.id)
-        self._background.detach(self.execute(delegation), name=f"execute {delegation.id}")
+        return self._background.detach(self.execute(delegation), name=f"execute {delegation.id}")
 
     async def execute(self, delegation: Delegation) -> None:
         """Carry the delegation to its outcome and write that down, under a budget of the write's own."""
-        deadline_s = asyncio.get_running_loop().time() + self._config.execution_budget_s
+        deadline_s = asyncio.get_running_loop().time() + terms_of(delegation.tool).budget_s(self._config)
         try:
             try:
                 outcome = await self._carry(delegation, deadline_s)
@@ -85,24 +86,28 @@ class Executor:
         """The outcome, None if somebody else has finished the delegation."""
         loop = asyncio.get_running_loop()
         try:
-            return await self._attempt(delegation, deadline_s)
+            body = message_for(delegation)
+        except (TypeError, ValueError) as error:
+            return failed(f"marshal_error: {error}")
+        try:
+            return await self._attempt(delegation, body, deadline_s)
         except ProxyError as error:
             last = error
-        if last.delivery is Delivery.NOT_DELIVERED:
-            await asyncio.sleep(max(0.0, min(self._config.retry_delay_s, deadline_s - loop.time())))
-            if loop.time() < deadline_s:
-                try:
-                    return await self._attempt(delegation, deadline_s)
-                except ProxyError as error:
-                    last = error
-        return failed(_BUDGET_EXHAUSTED if loop.time() >= deadline_s else last.error)
+        # Nobody is kept waiting for a retry that could not begin in time.
+        if last.delivery is Delivery.NOT_DELIVERED and loop.time() + self._config.retry_delay_s < deadline_s:
+            await asyncio.sleep(self._config.retry_delay_s)
+            try:
+                return await self._attempt(delegation, body, deadline_s)
+            except ProxyError as error:
+                last = error
+        return failed(_BUDGET_EXHAUSTED if loop.time() >= deadline_s else terms_of(delegation.tool).failure(last))
 
-    async def _attempt(self, delegation: Delegation, deadline_s: float) -> Outcome | None:
+    async def _attempt(self, delegation: Delegation, body: bytes, deadline_s: float) -> Outcome | None:
         """One proxy call. Raises `ProxyError`."""
         route = await self._proxy.route(
             caller=delegation.source,
             target=delegation.target,
-            body=message_for(delegation),
+            body=body,
             deadline_s=deadline_s,
         )
         if route.url is not None:

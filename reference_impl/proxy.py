@@ -48,7 +48,8 @@ class Delivery(Enum):
     REFUSED = "the broker itself declined to send it"
     NOT_DELIVERED = "the agent cannot have got it"
     UNKNOWN = "the agent may have got it"
-    ANSWERED = "the agent got it and answered with an error"
+    ANSWERED = "the agent got it and its answer is of no use"
+    DECLINED = "the agent got it and answered with an error status"
 
 
 class ProxyError(Exception):
@@ -269,7 +270,7 @@ def _judge(answer: AgentReply) -> Reply:
         raise ProxyError(
             answer.status,
             "failed to read agent response",
-            delivery=Delivery.ANSWERED,
+            delivery=Delivery.DECLINED,
             delivery_confirmed=False,
         )
     raise _refusal(answer)
@@ -287,7 +288,7 @@ def _refusal(answer: AgentReply) -> ProxyError:
     return ProxyError(
         answer.status,
         error if isinstance(error, str) and error else _phrase(answer.status),
-        delivery=Delivery.NOT_DELIVERED if restarting else Delivery.ANSWERED,
+        delivery=Delivery.NOT_DELIVERED if restarting else Delivery.DECLINED,
         **flags,
     )
 

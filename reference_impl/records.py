@@ -84,27 +84,33 @@ ON CONFLICT (delegation_id, activity_type, method) WHERE delegation_id IS NOT NU
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delegation:
-    """A unit of work: `source` asked `target` to do `task`."""
+    """A unit of work: `source` asked `target` to do `task`, by an MCP `tool` or, if that is None, by `/delegate`."""
 
     id: str
     source: str
     target: str
     task: str
     accepted_at: datetime
+    tool: str | None = None
 
     @property
     def request_body(self) -> str:
-        return dump_json({"task": self.task, "delegation_id": self.id})
+        tool = {} if self.tool is None else {"tool": self.tool}
+        return dump_json({"task": self.task, "delegation_id": self.id, **tool})
 
 
 def delegation_from(row: Record) -> Delegation:
-    """The delegation of a delegate row; `task` has to be selected from its request body."""
+    """The delegation of a delegate row; `task` has to be selected from its request body.
+
+    So does `tool`, where the delegation is to be executed.
+    """
     return Delegation(
         id=row["delegation_id"],
         source=str(row["workspace_id"]),
         target=str(row["target_id"]),
         task=row["task"] or "",
         accepted_at=row["created_at"],
+        tool=row.get("tool"),
     )
 
 

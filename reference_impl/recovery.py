@@ -19,7 +19,8 @@ from reference_impl.store import Store
 
 _LOST = "delivery_unknown: broker restarted while the request was in flight"
 _OPEN = """
-SELECT delegation_id, workspace_id, target_id, status, request_body ->> 'task' AS task, created_at
+SELECT delegation_id, workspace_id, target_id, status, request_body ->> 'task' AS task,
+    request_body ->> 'tool' AS tool, created_at
 FROM activity_logs
 WHERE activity_type = 'delegation' AND method = 'delegate' AND status IN ('pending', 'dispatched')
   AND delegation_id IS NOT NULL

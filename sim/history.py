@@ -30,8 +30,9 @@ def message_id_of(op: str) -> str:
 class Invoke:
     """A client starts operation `op` as `workspace` (a name); `action` is the step's verb.
 
-    `arguments`, with workspaces by name: `delegate` {target, task, key}, `send` {target, text} (its message
-    id is `message_id_of(op)`), `report` {delegation (an op), status, text}, `heartbeat` {active_tasks}.
+    `arguments`, with workspaces by name: `delegate` {target, task, key}, `mcp` {target, tool, task}, `check`
+    {delegation (an op)}, `send` {target, text} (its message id is `message_id_of(op)`), `report` {delegation,
+    status, text}, `heartbeat` {active_tasks}.
     """
 
     at_s: float
@@ -179,6 +180,8 @@ class Flags:
     inbox_push: bool = True
     retry_delay_s: float = 8.0
     execution_budget_s: float = 1800.0
+    mcp_sync_budget_s: float = 30.0
+    mcp_async_budget_s: float = 8.0
 
 
 @dataclass(slots=True)

@@ -31,6 +31,7 @@ from sim.invariants import faults
 from sim.invariants.calls import Call
 from sim.invariants.messages import TERMINAL_EVENTS, Delegation, Event, Message, delegation_id_in, message_id_in
 from sim.invariants.requests import Request
+from sim.mcp_answers import task_of, text_of
 
 Part: TypeAlias = Literal["rows", "inbox", "listing", "mode_reads"]
 """A part of a history that a run may be unable to observe; what clients and agents saw is always there."""
@@ -86,6 +87,14 @@ class View:
         """Whether the run made `name` a workspace that polls."""
         member = self.history.members.get(name) if name is not None else None
         return member is not None and member.delivery == "poll"
+
+    def budget_s(self, message: Message) -> float:
+        """How long the execution of a message may take."""
+        flags = self.history.flags
+        tool = message.tool if isinstance(message, Delegation) else None
+        return {"delegate_task": flags.mcp_sync_budget_s, "delegate_task_async": flags.mcp_async_budget_s}.get(
+            tool or "", flags.execution_budget_s
+        )
 
     def seconds(self, when: datetime | None) -> float | None:
         """A row's time on the run's clock; None when the clocks are not joined."""
@@ -170,6 +179,11 @@ def _join_answers(view: View) -> None:
                 found = _delegation(view, str(delegation_id))
                 _claim(found, call)
                 found.accepted = True
+        elif call.invoke.action == "mcp":
+            if task_id := task_of(call.body).get("task_id"):
+                found = _delegation(view, str(task_id))
+                _claim(found, call)
+                found.accepted = True
         elif call.invoke.action == "send":
             message_id = message_id_of(call.op)
             view.sends[message_id] = Message(message_id, call.invoke.workspace, call.invoke.arguments["target"], [call])
@@ -219,8 +233,9 @@ def _join_rows(view: View) -> None:
 
 
 def _join_lost_answers(view: View) -> None:
+    claimed = {call.op for each in view.delegations.values() for call in each.calls}
     for call in view.calls.values():
-        if call.invoke.action != "delegate" or call.status in (200, 202) or call.had_no_effect:
+        if call.invoke.action not in ("delegate", "mcp") or call.op in claimed or call.had_no_effect:
             continue
         arguments = call.invoke.arguments
         key, target = arguments.get("key"), arguments.get("target")
@@ -234,6 +249,8 @@ def _join_lost_answers(view: View) -> None:
         unclaimed = [each for each in fitting if not each.calls]
         if unclaimed:
             _claim(unclaimed[0], call)
+            # A tool that waits is answered with the result alone.
+            unclaimed[0].accepted |= text_of(call.body) is not None
         elif key and fitting:
             _claim(fitting[-1], call)
 

@@ -139,7 +139,7 @@ def _was_kept(request: Request) -> bool:
 def _must_have_arrived(view: View, message: Message, request: Request) -> bool:
     if request.rpc_error or request.body_bytes > REPLY_BYTES_MAX:
         return False
-    if request.last_s - message.asked_s >= view.history.flags.execution_budget_s:
+    if request.last_s - message.asked_s >= view.budget_s(message):
         return False
     decided_s = inf
     if isinstance(message, Delegation):

@@ -1,8 +1,8 @@
 """Terminal is final (INV-34): once anybody was told `completed` or `failed`, nobody is ever told anything else.
 
-A status is *told* by an answer (the listing, an idempotent hit, a report that was accepted), by an event, and by the
-final rows. Two different terminal states contradict each other in whatever order they were told; a state that is not
-terminal contradicts one only if it was read after it.
+A status is *told* by an answer (the listing, an idempotent hit, a checked task, a report that was accepted), by an
+event, and by the final rows. Two different terminal states contradict each other in whatever order they were told; a
+state that is not terminal contradicts one only if it was read after it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sim.invariants.calls import Call
 from sim.invariants.delegations import View
 from sim.invariants.messages import TERMINAL, TERMINAL_EVENTS, Delegation
 from sim.invariants.violation import Violation
+from sim.mcp_answers import task_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,12 @@ def _told(view: View, each: Delegation, listings: list[Call]) -> Iterator[Told]:
         if call.status == 200:
             status = str(call.invoke.arguments["status"])
             yield Told(status, f"the accepted report {call.op}", call.index, call.end_index or call.index)
+    for call in view.calls.values():
+        if call.invoke.action == "check" and (task := task_of(call.body)).get("task_id") == each.id:
+            if task["status"] == "not_found":
+                continue
+            status = "completed" if task["status"] == "delivered" else str(task["status"])
+            yield Told(status, f"the check {call.op}", call.index, call.end_index or call.index)
     for event in each.broadcast_ends:
         if event.index is not None:
             yield Told(TERMINAL_EVENTS[event.name], f"the broadcast {event.name}", event.index, event.index)

@@ -92,6 +92,11 @@ class Delegation(Message):
     key_reused: bool = False
 
     @property
+    def tool(self) -> str | None:
+        """The MCP tool that asked for it; None for `/delegate`, or when no call is known."""
+        return next((call.invoke.arguments.get("tool") for call in self.calls), None)
+
+    @property
     def terminal(self) -> bool:
         """Completed or failed at the end."""
         return self.status in TERMINAL

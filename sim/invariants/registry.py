@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.invariants import delivery, finality, idempotency, inbox, ledger, listing, liveness, push_fallback
+from sim.invariants import delivery, finality, idempotency, inbox, ledger, listing, liveness, mcp, push_fallback
 from sim.invariants.delegations import Part
 from sim.invariants.violation import Invariant
 
@@ -202,6 +202,49 @@ ALL: tuple[Invariant, ...] = (
         "Keys of different sources do not mix, and without a key nothing is a repetition.",
         "S3",
         idempotency.keys_do_not_mix,
+    ),
+    Invariant(
+        "INV-60",
+        "delegate_task_async is answered queued, never anything else.",
+        "S2",
+        mcp.async_is_answered_queued,
+    ),
+    Invariant(
+        "INV-61",
+        "A task of an MCP tool ends within the tool's budget.",
+        "S2, #2244; decisions §3",
+        mcp.task_ends_within_its_budget,
+    ),
+    Invariant(
+        "INV-62",
+        "A task that cannot be put into a message is never sent.",
+        "S2",
+        mcp.unmarshalled_is_never_sent,
+    ),
+    Invariant(
+        "INV-63",
+        "A failed task says of what kind its failure is.",
+        "S2",
+        mcp.failure_says_its_kind,
+    ),
+    Invariant(
+        "INV-64",
+        "A task that a tool was answered for is recorded as a delegation.",
+        "#158",
+        mcp.answered_task_is_recorded,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-65",
+        "check_task_status tells the caller of its own task, and nobody else.",
+        "G",
+        mcp.check_tells_the_caller_of_its_task,
+    ),
+    Invariant(
+        "INV-66",
+        "Delivered is claimed only for a 2xx with a body, or for a report.",
+        "CR2 12458; decisions §3",
+        mcp.delivered_needs_a_reply,
     ),
 )
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from sim.scenario.containers import ListOf, Made, Shared
 from sim.scenario.fields import Field, Record, Variants
 from sim.scenario.model import (
+    Check,
     Delegate,
     Heartbeat,
     ListDelegations,
+    Mcp,
     Operation,
     ReadInbox,
     Report,
@@ -19,12 +21,13 @@ from sim.scenario.model import (
 from sim.scenario.names import NAME_PATTERN
 from sim.scenario.problems import with_article
 from sim.scenario.reader import Reader
-from sim.scenario.references import OperationName, WorkspaceName, check_report_order
+from sim.scenario.references import OperationName, WorkspaceName, check_delegation_order
 from sim.scenario.scalars import Duration, Text, Whole, Word
 
 NAME = Text("a name of small letters, digits, - and _, beginning with a letter", NAME_PATTERN)
 
 _AS = Field("as", NAME, "The operation's name, for faults and expectations; d1, d2, m1, ... if left out", "op")
+_DELEGATION = OperationName(("delegate", "mcp"))
 _AT = Field("at", Duration(), "Not before this time since the first step", "at_s")
 
 
@@ -45,6 +48,33 @@ OPERATIONS: dict[str, Record[Operation]] = {
         ),
         named="op",
     ),
+    "mcp": Record(
+        "'mcp'",
+        Mcp,
+        (
+            _AS,
+            _workspace("from", "The workspace whose language model calls the tool", "source"),
+            _workspace("to", "The workspace that does the work", "target"),
+            Field(
+                "tool",
+                Word("a tool that delegates", ("delegate_task", "delegate_task_async")),
+                "delegate_task_async (default): answered at once; delegate_task: answered with the result",
+            ),
+            Field("task", Text(), "What is to be done"),
+        ),
+        named="op",
+    ),
+    "check": Record(
+        "'check'",
+        Check,
+        (
+            _AS,
+            _workspace("by", "The workspace whose language model asks"),
+            Field("delegation", _DELEGATION, "The 'mcp' or 'delegate' that is asked about", required=True),
+        ),
+        named="op",
+        judge=check_delegation_order,
+    ),
     "send": Record(
         "'send'",
         Send,
@@ -62,12 +92,12 @@ OPERATIONS: dict[str, Record[Operation]] = {
         (
             _AS,
             _workspace("by", "The workspace that reports"),
-            Field("delegation", OperationName("delegate"), "The 'delegate' whose outcome is reported", required=True),
+            Field("delegation", _DELEGATION, "The 'delegate' or 'mcp' whose outcome is reported", required=True),
             Field("status", Word("a status to report", ("completed", "failed")), "How it went"),
             Field("text", Text(), "The result, or the error"),
         ),
         named="op",
-        judge=check_report_order,
+        judge=check_delegation_order,
     ),
     "inbox": Record("'inbox'", ReadInbox, (_AS, _workspace("of", "The workspace whose inbox is read")), named="op"),
     "list": Record(
@@ -87,6 +117,8 @@ OPERATIONS: dict[str, Record[Operation]] = {
 
 _HELP = {
     "delegate": "POST /workspaces/{from}/delegate",
+    "mcp": "POST /workspaces/{from}/mcp: a tool that delegates",
+    "check": "POST /workspaces/{by}/mcp: the tool check_task_status",
     "send": "POST /workspaces/{to}/a2a: a message through the proxy",
     "report": "POST /workspaces/{by}/delegations/{id}/update: a polled target says how it went",
     "inbox": "One poll of a workspace's inbox, past what was read before",

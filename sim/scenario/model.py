@@ -39,6 +39,29 @@ class Delegate:
     key: str | None = None
 
 
+McpTool: TypeAlias = Literal["delegate_task", "delegate_task_async"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mcp:
+    """POST /workspaces/{source}/mcp: a language model delegates by calling a tool."""
+
+    op: str
+    source: str
+    target: str
+    tool: McpTool = "delegate_task_async"
+    task: str = "do the work"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """POST /workspaces/{by}/mcp: the tool check_task_status, about an earlier `delegation`."""
+
+    op: str
+    by: str
+    delegation: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
     """POST /workspaces/{target}/a2a: a message through the proxy, answered by the agent's own reply."""
@@ -92,7 +115,7 @@ class Wait:
     duration_s: float
 
 
-Operation: TypeAlias = Delegate | Send | Report | ReadInbox | ListDelegations | Heartbeat
+Operation: TypeAlias = Delegate | Mcp | Check | Send | Report | ReadInbox | ListDelegations | Heartbeat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,16 +44,17 @@ class WorkspaceName(Reader[str]):
 
 @dataclass(frozen=True, slots=True)
 class OperationName(Reader[str]):
-    """The name of an operation of this file; of one kind, if `verb` is given."""
+    """The name of an operation of this file; of one of some kinds, if `verbs` are given."""
 
-    verb: str = ""
+    verbs: tuple[str, ...] = ()
 
     def read(self, node: Node, reading: Reading) -> str:
         known = reading.names.operations
-        options = tuple(name for name, operation in known.items() if self.verb in ("", operation.verb))
+        options = tuple(name for name, operation in known.items() if not self.verbs or operation.verb in self.verbs)
         name = _known(node, reading, "operation", tuple(known))
-        if self.verb and name in known and name not in options:
-            is_a, wanted = with_article(quoted(known[name].verb)), with_article(quoted(self.verb))
+        if name in known and name not in options:
+            is_a = with_article(quoted(known[name].verb))
+            wanted = " or ".join(with_article(quoted(verb)) for verb in self.verbs)
             reading.reject(node.place, f"{quoted(name)} is {is_a}, and {wanted} is needed here", allowed=options)
         return name
 
@@ -95,15 +96,15 @@ class NodeName(Reader[str]):
         return _pattern(f"{BROKER_NODE}|{AGENT_NODE}{NAME_PATTERN}")
 
 
-def check_report_order(found: Found) -> None:
-    """A report needs a delegation that was answered in an earlier step."""
+def check_delegation_order(found: Found) -> None:
+    """Who reports or asks about a delegation needs the answer that it got in an earlier step."""
     known = found.reading.names
-    reported = known.operations.get(found.values.get("delegation", ""))
+    meant = known.operations.get(found.values.get("delegation", ""))
     own_step = known.step_of.get(id(found.node))
-    if reported is not None and own_step is not None and reported.step >= own_step:
-        name, line = quoted(found.values["delegation"]), reported.place.line
-        when = "in the same step" if reported.step == own_step else "later"
-        found.mistake_at("delegation", f"{name} starts {when}, in line {line}: report it in a step after that one")
+    if meant is not None and own_step is not None and meant.step >= own_step:
+        name, line = quoted(found.values["delegation"]), meant.place.line
+        when = "in the same step" if meant.step == own_step else "later"
+        found.mistake_at("delegation", f"{name} starts {when}, in line {line}: refer to it in a step after that one")
 
 
 def check_steps(root: Mapping, names: Names, source: Source) -> None:

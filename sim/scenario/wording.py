@@ -26,6 +26,7 @@ from sim.scenario.model import (
     Action,
     AddToxic,
     AtTime,
+    Check,
     Delegate,
     Disconnect,
     Down,
@@ -33,6 +34,7 @@ from sim.scenario.model import (
     Heartbeat,
     Kill,
     ListDelegations,
+    Mcp,
     OnCommit,
     OnOperation,
     OnQuery,
@@ -103,6 +105,8 @@ def _together(together: Together) -> str:
 
 _WORDING: dict[type, Callable[[Any], str]] = {
     Delegate: lambda it: f"{it.op}: {it.source} delegates to {it.target}",
+    Mcp: lambda it: f"{it.op}: {it.source} delegates to {it.target} by {it.tool}",
+    Check: lambda it: f"{it.op}: {it.by} checks {it.delegation}",
     Send: lambda it: f"{it.op}: {it.source} sends to {it.target}",
     Report: lambda it: f"{it.op}: {it.by} reports {it.delegation} {it.status}",
     ReadInbox: lambda it: f"{it.op}: {it.of} reads its inbox",

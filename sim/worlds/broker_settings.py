@@ -52,4 +52,6 @@ def flags_of(config: Config) -> Flags:
         inbox_push=config.result_inbox_push,
         retry_delay_s=config.retry_delay_s,
         execution_budget_s=config.execution_budget_s,
+        mcp_sync_budget_s=config.mcp_sync_budget_s,
+        mcp_async_budget_s=config.mcp_async_budget_s,
     )

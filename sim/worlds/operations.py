@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from sim.history import Json, Member
+from sim.mcp_answers import task_of
 from sim.scenario.model import (
+    Check,
     Delegate,
     Heartbeat,
     ListDelegations,
+    Mcp,
     Operation,
     ReadInbox,
     Report,
@@ -47,6 +50,7 @@ class Memory:
 
     members: Mapping[str, Member]
     delegation_ids: dict[str, str] = field(default_factory=dict)
+    targets: dict[str, str] = field(default_factory=dict)
     cursors: dict[str, str] = field(default_factory=dict)
 
     def workspace_id(self, name: str) -> str:
@@ -56,8 +60,11 @@ class Memory:
     def learn(self, operation: Operation, answer: Answer) -> None:
         """Keep from an answer what later operations need."""
         body = answer.body
-        if isinstance(operation, Delegate) and isinstance(body, dict) and isinstance(body.get("delegation_id"), str):
-            self.delegation_ids[operation.op] = body["delegation_id"]
+        if isinstance(operation, Delegate | Mcp):
+            self.targets[operation.op] = operation.target
+            key, document = ("task_id", task_of(body)) if isinstance(operation, Mcp) else ("delegation_id", body)
+            if isinstance(document, dict) and isinstance(document.get(key), str):
+                self.delegation_ids[operation.op] = document[key]
         elif isinstance(operation, ReadInbox):
             if answer.status == 410:
                 self.cursors.pop(operation.of, None)
@@ -76,6 +83,26 @@ def _delegate(step: Delegate, memory: Memory) -> Request:
     if step.key is not None:
         body["idempotency_key"] = step.key
     return Request("delegate", step.source, "POST", f"/workspaces/{memory.workspace_id(step.source)}/delegate", body)
+
+
+def _mcp(step: Mcp, memory: Memory) -> Request:
+    arguments = {"workspace_id": memory.workspace_id(step.target), "task": step.task}
+    return _tool_call("mcp", step.op, step.source, step.tool, arguments, memory)
+
+
+def _check(step: Check, memory: Memory) -> Request:
+    task_id = memory.delegation_ids.get(step.delegation)
+    if task_id is None:
+        raise NotPossible(f"{step.by} was never told the task id of {step.delegation}")
+    target = memory.workspace_id(memory.targets[step.delegation])
+    arguments = {"workspace_id": target, "task_id": task_id}
+    return _tool_call("check", step.op, step.by, "check_task_status", arguments, memory)
+
+
+def _tool_call(action: str, op: str, sender: str, tool: str, arguments: Mapping[str, str], memory: Memory) -> Request:
+    params = {"name": tool, "arguments": arguments}
+    body = {"jsonrpc": "2.0", "id": op, "method": "tools/call", "params": params}
+    return Request(action, sender, "POST", f"/workspaces/{memory.workspace_id(sender)}/mcp", body)
 
 
 def _send(step: Send, memory: Memory) -> Request:
@@ -114,6 +141,8 @@ _RequestMaker: TypeAlias = Callable[[Any, Memory], Request]
 
 _REQUESTS: Mapping[type, _RequestMaker] = {
     Delegate: _delegate,
+    Mcp: _mcp,
+    Check: _check,
     Send: _send,
     Report: _report,
     ReadInbox: _inbox,

@@ -13,6 +13,7 @@ from sim.invariants import registry
 from sim.invariants.registry import ALL
 from sim.invariants.verdict import judge
 
+from . import histories_mcp as mcp
 from .histories import Run, at, scenario, workspace_id
 
 ACCEPTED = (202, {"delegation_id": "id-d1", "status": "delegated"})
@@ -529,6 +530,18 @@ CASES = (
     Case("INV-52", key_held_by_what_was_said_to_have_failed, "which had failed before, instead of a new one", "d2"),
     Case("INV-53", keys_of_two_sources_mixed, "do not share a source and a key", "d1/d2"),
     Case("INV-53", repetition_without_a_key, "d9 has no key and was answered as a repetition", "d9"),
+    Case("INV-34", mcp.delivered_then_queued, "then queued according to the check c2"),
+    Case("INV-60", mcp.answered_dispatched, "d1 must be answered with a task of bob that is queued"),
+    Case("INV-61", mcp.ended_after_its_budget, "ended 14.0 s after it was asked for; delegate_task_async has 8 s"),
+    Case("INV-62", mcp.sent_though_unmarshalled, "and bob was sent it all the same"),
+    Case("INV-63", mcp.status_not_told, "which must say http_status: 500"),
+    Case("INV-63", mcp.status_that_nobody_answered, "which must say a status that the agent answered"),
+    Case("INV-63", mcp.failure_of_no_kind, "failed with 'context deadline exceeded', which must say target_offline"),
+    Case("INV-64", mcp.answered_and_not_recorded, "was answered 'done', and the broker has no delegation of it"),
+    Case("INV-65", mcp.told_to_a_stranger, "is dee's, and was told that it is delivered", "c1"),
+    Case("INV-65", mcp.told_of_another_task, "was told of another task (id-d9)", "c1"),
+    Case("INV-65", mcp.task_not_found, "was told that there is no such task", "c1"),
+    Case("INV-66", mcp.delivered_before_the_reply, "until then nobody had replied to it", "c1"),
 )
 
 

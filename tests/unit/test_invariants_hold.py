@@ -10,6 +10,7 @@ import pytest
 from sim.history import Broadcast, Contact, Fail, Flags, Info, Invoke, ModeRead, NodeChanged, Ok
 from sim.invariants.verdict import judge
 
+from . import histories_mcp
 from .histories import Run, scenario, workspace_id
 
 UUID_COLUMNS = ("workspace_id", "source_id", "target_id", "caller_id", "callee_id")
@@ -195,6 +196,7 @@ CORRECT: tuple[Callable[[], Run], ...] = (
     ids_as_asyncpg_gives_them,
     answers_of_every_kind,
     refused,
+    *histories_mcp.CORRECT,
 )
 
 

@@ -26,6 +26,7 @@ from sim.scenario.model import (
     Action,
     AddToxic,
     AtTime,
+    Check,
     Delegate,
     Disconnect,
     Down,
@@ -34,6 +35,7 @@ from sim.scenario.model import (
     Heartbeat,
     Kill,
     ListDelegations,
+    Mcp,
     OnCommit,
     OnOperation,
     OnQuery,
@@ -113,6 +115,17 @@ STEPS: list[tuple[str, Step, str]] = [
         Step(does=Delegate(op="d2", source="bob", target="ann"), at_s=2.0),
         "d2: bob delegates to ann, not before 2 s",
     ),
+    (
+        "{mcp: {from: ann, to: bob}}",
+        Step(does=Mcp(op="t1", source="ann", target="bob", tool="delegate_task_async")),
+        "t1: ann delegates to bob by delegate_task_async",
+    ),
+    (
+        "{mcp: {from: ann, to: bob, tool: delegate_task, task: write}}",
+        Step(does=Mcp(op="t1", source="ann", target="bob", tool="delegate_task", task="write")),
+        "t1: ann delegates to bob by delegate_task",
+    ),
+    ("{check: {by: ann, delegation: d1}}", Step(does=Check(op="c1", by="ann", delegation="d1")), "c1: ann checks d1"),
     (
         "{send: {from: ann, to: bob, text: hi}}",
         Step(does=Send(op="m1", source="ann", target="bob", text="hi")),

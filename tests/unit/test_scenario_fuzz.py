@@ -33,6 +33,8 @@ steps:
   - {at: 2s, wait: 3s}
   - together: [{delegate: {from: ann, to: bob}}, {send: {from: ann, to: eve, text: hi}}]
   - report: {by: bob, delegation: first, status: completed, text: done}
+  - mcp: {from: ann, to: bob, tool: delegate_task, task: x}
+  - check: {by: ann, delegation: first}
   - inbox: {of: ann}
   - heartbeat: {of: bob, active_tasks: 0}
 faults:

@@ -78,7 +78,7 @@ def test_a_report_comes_after_its_delegation() -> None:
           - report: {by: bob, delegation: d1}
           - delegate: {from: ann, to: bob}
         """
-    ) == [(4, 35, "'d1' starts later, in line 5: report it in a step after that one")]
+    ) == [(4, 35, "'d1' starts later, in line 5: refer to it in a step after that one")]
 
 
 def test_times_of_steps_do_not_run_backwards() -> None:

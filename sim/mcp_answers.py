@@ -1,0 +1,25 @@
+"""What the answer to an MCP tool call says: a text, which may itself be the JSON of a task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def text_of(body: object) -> str | None:
+    """The text of a tool's result; None if the call was refused or failed, or is no tool call."""
+    result = body.get("result") if isinstance(body, Mapping) else None
+    content = result.get("content") if isinstance(result, Mapping) else None
+    first = content[0] if isinstance(content, list) and content else None
+    text = first.get("text") if isinstance(first, Mapping) else None
+    return text if isinstance(text, str) else None
+
+
+def task_of(body: object) -> Mapping[str, Any]:
+    """The task that a tool's result tells of (`task_id`, `status`, ...); empty if it tells of none."""
+    try:
+        task = json.loads(text_of(body) or "")
+    except ValueError:
+        return {}
+    return task if isinstance(task, dict) and "task_id" in task else {}
