@@ -21,6 +21,7 @@ from reference_impl.clock import Clock
 from reference_impl.config import Config
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.executor import Executor
+from reference_impl.metrics import Metrics
 from reference_impl.records import Delegation, Step, advance
 from reference_impl.recovery import Recovery
 from reference_impl.store import UNREACHABLE, Connection, Store, describe
@@ -83,6 +84,7 @@ class Acceptance:
         recovery: Recovery,
         events: EventFactory,
         watchers: Watchers,
+        metrics: Metrics,
         clock: Clock,
         new_id: Callable[[], str],
     ) -> None:
@@ -92,6 +94,7 @@ class Acceptance:
         self._recovery = recovery
         self._events = events
         self._watchers = watchers
+        self._metrics = metrics
         self._clock = clock
         self._new_id = new_id
 
@@ -123,6 +126,7 @@ class Acceptance:
         answer = await self._store_or_find(step)
         match answer:
             case Accepted(_, tracked):
+                self._metrics.accepted.inc()
                 if tracked:
                     self._watchers.broadcast(event)
                 self._executor.start(delegation)

@@ -47,13 +47,16 @@ _log = logging.getLogger(__name__)
 class Store:
     """The broker's Postgres. `timeout_s` bounds one piece of work, connecting included."""
 
-    def __init__(self, pool: asyncpg.Pool[Record], *, timeout_s: float) -> None:
+    def __init__(self, pool: asyncpg.Pool[Record], *, timeout_s: float, on_retry: Callable[[], None]) -> None:
         self._pool = pool
         self._timeout_s = timeout_s
+        self._on_retry = on_retry
 
     @classmethod
-    async def open(cls, url: str, *, timeout_s: float, pool_size: int) -> Store:
-        """Connect; while the database is away, keep trying."""
+    async def open(
+        cls, url: str, *, timeout_s: float, pool_size: int, on_retry: Callable[[], None] = lambda: None
+    ) -> Store:
+        """Connect; while the database is away, keep trying. `on_retry`: called before each wait for another try."""
 
         async def connect() -> asyncpg.Pool[Record]:
             return await asyncpg.create_pool(
@@ -73,7 +76,8 @@ class Store:
                 server_settings={"idle_in_transaction_session_timeout": f"{round(timeout_s * 2000)}ms"},
             )
 
-        return cls(await _until_reached(connect, what="connecting to the database"), timeout_s=timeout_s)
+        pool = await _until_reached(connect, what="connecting to the database", on_retry=on_retry)
+        return cls(pool, timeout_s=timeout_s, on_retry=on_retry)
 
     async def run(self, work: Work[T], *, timeout_s: float | None = None) -> T:
         """Do `work` on a connection of its own, in at most `timeout_s` (or the store's own limit).
@@ -108,7 +112,7 @@ class Store:
         time; then `TimeoutError`), or for as long as the process lives. Any other error is raised at once.
         """
         async with asyncio.timeout_at(deadline_s):
-            return await _until_reached(lambda: self.run(work), what="writing to the database")
+            return await _until_reached(lambda: self.run(work), what="writing to the database", on_retry=self._on_retry)
 
     async def migrate(self) -> None:
         """Apply schema.sql."""
@@ -141,13 +145,14 @@ async def transaction(connection: Connection) -> AsyncIterator[None]:
     await connection.execute("COMMIT")
 
 
-async def _until_reached(attempt: Callable[[], Awaitable[T]], *, what: str) -> T:
+async def _until_reached(attempt: Callable[[], Awaitable[T]], *, what: str, on_retry: Callable[[], None]) -> T:
     delay_s = _BACKOFF_FIRST_S
     while True:
         try:
             return await attempt()
         except RETRYABLE as error:
             _log.warning("%s: %s; next try in %.1f s", what, describe(error), delay_s)
+            on_retry()
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
 
