@@ -31,7 +31,8 @@ class Invoke:
     """A client starts operation `op` as `workspace` (a name); `action` is the step's verb.
 
     `arguments`, with workspaces by name: `delegate` {target, task, key}, `send` {target, text} (its message
-    id is `message_id_of(op)`), `report` {delegation (an op), status, text}, `heartbeat` {active_tasks}.
+    id is `message_id_of(op)`), `report` {delegation (an op), status, text}, `inbox` {since (the row past which
+    is read, None: a window of time)}, `heartbeat` {active_tasks, spend_cents}, `register` {delivery}.
     """
 
     at_s: float
@@ -164,11 +165,17 @@ Entry: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A workspace of the run: its name in the scenario, its id at the broker, and how it is delivered to."""
+    """A workspace of the run: its name in the scenario, its id at the broker, and how it is delivered to.
+
+    `delivery` is that of the start; `none`: the broker does not know the workspace until it registers. `parent` is a
+    name. `budget_cents`: what it may spend before nothing is sent to it any more; None: no limit.
+    """
 
     name: str
     workspace_id: str
-    delivery: Literal["push", "poll"]
+    delivery: Literal["push", "poll", "none"]
+    parent: str | None = None
+    budget_cents: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,12 @@ class NodeName(Reader[str]):
         return _pattern(f"{BROKER_NODE}|{AGENT_NODE}{NAME_PATTERN}")
 
 
+def check_parent(found: Found) -> None:
+    """Nobody is above itself."""
+    if "parent" in found.values and found.values["parent"] == found.values["name"]:
+        found.mistake_at("parent", f"{quoted(found.values['name'])} cannot be its own parent")
+
+
 def check_report_order(found: Found) -> None:
     """A report needs a delegation that was answered in an earlier step."""
     known = found.reading.names
