@@ -1,8 +1,8 @@
 """Put a known bug into the broker, and a scenario family has to fail: the harness would have caught it.
 
-A green suite over a correct broker (`test_scenarios_hold`) proves nothing about the suite. These patches are the two
-defects that the project began with: the execution tied to the request (`H1`, five days of lost delegations), and the
-inbox row written apart from the transaction that ends a delegation.
+A green suite over a correct broker (`test_scenarios_hold`) proves nothing about the suite. The first two patches are
+the defects that the project began with: the execution tied to the request (`H1`, five days of lost delegations), and
+the inbox row written apart from the transaction that ends a delegation. Then come the inbox cursor and the gates.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 
+from reference_impl import inbound, proxy
 from reference_impl.background import Background
+from reference_impl.http import activity
 from reference_impl.outcome import Outcomes, write_inbox_row
+from reference_impl.records import SLOT
 from reference_impl.store import UNREACHABLE
 from sim.scenario.loading import load_file
 from sim.worlds.simulated import Workshop
@@ -60,11 +63,63 @@ def write_the_inbox_row_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Outcomes, "finish", finish_and_push)
 
 
+def let_the_cursor_count_timestamps_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`H43`: of several rows of one instant, those behind the cursor's row are never given."""
+    add = activity._Where.add
+
+    def add_without_seq(self: Any, condition: str, *values: Any) -> None:
+        if condition == "(created_at, seq) > ({}, {})":
+            condition, values = "created_at > {}", values[:1]
+        add(self, condition, *values)
+
+    monkeypatch.setattr(activity._Where, "add", add_without_seq)
+
+
+def let_writers_overtake_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`D27`: a row's timestamp is taken when its writer begins, and nobody waits for anybody."""
+    slot = "\nslot AS (SELECT $2::uuid AS id, $1::timestamptz AS activity_at)"
+    monkeypatch.setattr(inbound, "_INGEST", inbound._INGEST.replace(SLOT, slot))
+
+
+def look_cursors_up_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cursor is taken from whatever workspace it comes."""
+    monkeypatch.setattr(
+        activity, "_CURSOR", "SELECT created_at, seq FROM activity_logs WHERE id = $1 OR $2::uuid IS NULL"
+    )
+
+
+def let_everybody_communicate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hierarchy is not asked."""
+
+    async def allowed(*_: Any) -> bool:
+        return True
+
+    monkeypatch.setattr(proxy, "may_communicate", allowed)
+
+
+def read_the_mode_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second attempt goes where the first one went."""
+    read_mode = proxy.Proxy._read_mode
+
+    async def remembered(self: Any, target: str, message: Any, deadline_s: float) -> tuple[str, str]:
+        known = self.__dict__.setdefault("known", {})
+        if message.key not in known:
+            known[message.key] = await read_mode(self, target, message, deadline_s)
+        return known[message.key]  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(proxy.Proxy, "_read_mode", remembered)
+
+
 @pytest.mark.parametrize(
     ("bug", "family", "invariants"),
     [
         (tie_execution_to_its_request, "request_cancellation", {"INV-01", "INV-02", "INV-03"}),
         (write_the_inbox_row_apart, "database_blips", {"INV-30", "INV-31"}),
+        (let_the_cursor_count_timestamps_only, "inbox_cursor", {"INV-90"}),
+        (let_writers_overtake_each_other, "inbox_cursor", {"INV-90"}),
+        (look_cursors_up_everywhere, "inbox_cursor", {"INV-91"}),
+        (let_everybody_communicate, "routing_and_access", {"INV-15"}),
+        (read_the_mode_once, "routing_and_access", {"INV-10"}),
     ],
 )
 def test_a_family_fails_when_its_bug_is_put_back(
