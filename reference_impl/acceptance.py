@@ -126,7 +126,7 @@ class Acceptance:
         answer = await self._store_or_find(step)
         match answer:
             case Accepted(_, tracked):
-                self._metrics.accepted.inc()
+                self._metrics.delegation_accepted()
                 if tracked:
                     self._watchers.broadcast(event)
                 self._executor.start(delegation)

@@ -41,7 +41,7 @@ class Broker:
         self._new_id = new_id or (lambda: str(uuid.uuid4()))
         self._background = Background()
         self._watchers = Watchers()
-        self._metrics = Metrics()
+        self._metrics = Metrics(watchers=lambda: len(self._watchers))
         # What has been opened, to be closed in reverse; empty before `start` and after `stop`.
         self._opened = contextlib.AsyncExitStack()
         self._runner: web.AppRunner | None = None
@@ -60,7 +60,7 @@ class Broker:
             config.database_url,
             timeout_s=config.database_timeout_s,
             pool_size=config.database_pool_size,
-            on_retry=self._metrics.database_retries.inc,
+            on_retry=self._metrics.database_retried,
         )
         opened.push_async_callback(store.close)
         if config.migrate:
@@ -69,7 +69,7 @@ class Broker:
         agents = AgentClient(
             resolver=resolver,
             connect_timeout_s=config.connect_timeout_s,
-            on_attempt=lambda result: self._metrics.attempts.labels(result).inc(),
+            on_attempt=self._metrics.attempt_ended,
         )
         opened.push_async_callback(agents.close)
         # Once more at the very end, for what a last request began.
@@ -150,8 +150,7 @@ class Broker:
         )
         liveness = Liveness(config=config, store=store, events=event_factory, watchers=watchers, background=background)
         self._opened.callback(liveness.stop)
-        metrics.watchers.set_function(lambda: len(watchers))
-        metrics.executions.set_function(lambda: executor.running)
+        metrics.executions = lambda: executor.running
         services = Services(
             config=config,
             clock=clock,

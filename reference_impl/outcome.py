@@ -166,7 +166,7 @@ class Outcomes:
             _log.exception("delegation %s: the outcome %s cannot be stored", delegation.id, effect.status)
             return None
         if ours:
-            self._metrics.ended.labels(effect.status).inc()
+            self._metrics.delegation_ended(effect.status)
             self._watchers.broadcast(event)
         return status
 

@@ -35,6 +35,6 @@ async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
         resource = request.match_info.route.resource
         # What clients make up must not become a label.
         method, route = ("other", "other") if resource is None else (request.method, resource.canonical)
-        counts = request.app[SERVICES].metrics
-        counts.requests.labels(method, route, status).inc()
-        counts.request_seconds.labels(route).observe(loop.time() - began_s)
+        request.app[SERVICES].metrics.request_ended(
+            method=method, route=route, status=status, after_s=loop.time() - began_s
+        )
