@@ -22,6 +22,7 @@ from reference_impl.clock import Clock
 from reference_impl.config import Config
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.executor import Executor
+from reference_impl.metrics import Metrics
 from reference_impl.records import Delegation, Step, advance
 from reference_impl.recovery import Recovery
 from reference_impl.store import UNREACHABLE, Connection, Store, describe
@@ -93,6 +94,7 @@ class Acceptance:
         recovery: Recovery,
         events: EventFactory,
         watchers: Watchers,
+        metrics: Metrics,
         clock: Clock,
         new_id: Callable[[], str],
     ) -> None:
@@ -102,6 +104,7 @@ class Acceptance:
         self._recovery = recovery
         self._events = events
         self._watchers = watchers
+        self._metrics = metrics
         self._clock = clock
         self._new_id = new_id
 
@@ -135,6 +138,7 @@ class Acceptance:
         found = await self._store_or_find(step)
         match found:
             case _Taken(tracked):
+                self._metrics.delegation_accepted()
                 if tracked:
                     self._watchers.broadcast(event)
                 return Accepted(delegation.id, tracked, self._executor.start(delegation))

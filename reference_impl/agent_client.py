@@ -12,6 +12,7 @@ All that matters is whether the agent can have got the message, so nothing here 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -34,6 +35,14 @@ class ReplyTooLarge(Exception):
     """The agent answered with more than the broker takes."""
 
 
+_RESULTS: Mapping[type[Exception], str] = {
+    NotDelivered: "not_delivered",
+    DeliveryUnknown: "unknown",
+    ReplyTooLarge: "reply_too_large",
+    UnsafeTarget: "unsafe",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class AgentReply:
     """`complete` is false if the connection was lost, or time ran out, before the end of the body."""
@@ -44,9 +53,12 @@ class AgentReply:
 
 
 class AgentClient:
-    """Sends messages to agents."""
+    """Sends messages to agents. `on_attempt` is told how each attempt ended: `2xx` to `5xx`, or one of `_RESULTS`."""
 
-    def __init__(self, *, resolver: TargetResolver, connect_timeout_s: float) -> None:
+    def __init__(
+        self, *, resolver: TargetResolver, connect_timeout_s: float, on_attempt: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._on_attempt = on_attempt
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 resolver=resolver, use_dns_cache=False, force_close=True, limit=0, ttl_dns_cache=None
@@ -65,6 +77,15 @@ class AgentClient:
 
         Raises `NotDelivered`, `DeliveryUnknown`, `ReplyTooLarge` and `UnsafeTarget`.
         """
+        try:
+            reply = await self._exchange(url, body, deadline_s)
+        except tuple(_RESULTS) as error:
+            self._on_attempt(_RESULTS[type(error)])
+            raise
+        self._on_attempt(f"{reply.status // 100}xx")
+        return reply
+
+    async def _exchange(self, url: str, body: bytes, deadline_s: float) -> AgentReply:
         payload = _TrackedBody(body, content_type="application/json")
         try:
             async with asyncio.timeout_at(deadline_s):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from reference_impl.acceptance import Acceptance
+from reference_impl.activity import ActivityLog
 from reference_impl.agent_client import AgentClient
 from reference_impl.auth import Guard
 from reference_impl.background import Background
@@ -17,9 +18,12 @@ from reference_impl.clock import Clock, SystemClock
 from reference_impl.config import Config
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.executor import Executor
-from reference_impl.http import a2a, activity, delegations, events, health, mcp, registry
+from reference_impl.http import a2a, activity, activity_reports, delegations, events, health, mcp, metrics, registry
 from reference_impl.http.common import REQUEST_BYTES_MAX, errors_as_json
+from reference_impl.http.metrics import counted
 from reference_impl.inbound import Inbound
+from reference_impl.liveness import Liveness
+from reference_impl.metrics import Metrics
 from reference_impl.outcome import Outcomes
 from reference_impl.proxy import Proxy
 from reference_impl.recovery import Recovery
@@ -37,6 +41,7 @@ class Broker:
         self._new_id = new_id or (lambda: str(uuid.uuid4()))
         self._background = Background()
         self._watchers = Watchers()
+        self._metrics = Metrics(watchers=lambda: len(self._watchers))
         # What has been opened, to be closed in reverse; empty before `start` and after `stop`.
         self._opened = contextlib.AsyncExitStack()
         self._runner: web.AppRunner | None = None
@@ -52,13 +57,20 @@ class Broker:
         """Connect, recover, then listen. While the database is away, keep trying."""
         config, opened = self._config, self._opened
         store = await Store.open(
-            config.database_url, timeout_s=config.database_timeout_s, size=config.database_pool_size
+            config.database_url,
+            timeout_s=config.database_timeout_s,
+            size=config.database_pool_size,
+            on_retry=self._metrics.database_retried,
         )
         opened.push_async_callback(store.close)
         if config.migrate:
             await store.migrate()
         resolver = TargetResolver(allow_loopback=config.allow_loopback)
-        agents = AgentClient(resolver=resolver, connect_timeout_s=config.connect_timeout_s)
+        agents = AgentClient(
+            resolver=resolver,
+            connect_timeout_s=config.connect_timeout_s,
+            on_attempt=self._metrics.attempt_ended,
+        )
         opened.push_async_callback(agents.close)
         # Once more at the very end, for what a last request began.
         opened.push_async_callback(self._background.drain, 0)
@@ -86,9 +98,11 @@ class Broker:
 
     def _assemble(self, store: Store, resolver: TargetResolver, agents: AgentClient) -> tuple[Services, Recovery]:
         config, clock, new_id = self._config, self._clock, self._new_id
-        watchers, background = self._watchers, self._background
+        watchers, background, metrics = self._watchers, self._background, self._metrics
         event_factory = EventFactory(clock, new_id)
-        outcomes = Outcomes(config=config, store=store, events=event_factory, watchers=watchers, new_id=new_id)
+        outcomes = Outcomes(
+            config=config, store=store, events=event_factory, watchers=watchers, metrics=metrics, new_id=new_id
+        )
         proxy = Proxy(
             store=store,
             agents=agents,
@@ -96,6 +110,8 @@ class Broker:
             inbound=Inbound(
                 store=store,
                 background=background,
+                events=event_factory,
+                watchers=watchers,
                 clock=clock,
                 patience_s=config.database_timeout_s,
                 new_id=new_id,
@@ -128,9 +144,13 @@ class Broker:
             recovery=recovery,
             events=event_factory,
             watchers=watchers,
+            metrics=metrics,
             clock=clock,
             new_id=new_id,
         )
+        liveness = Liveness(config=config, store=store, events=event_factory, watchers=watchers, background=background)
+        self._opened.callback(liveness.stop)
+        metrics.executions = lambda: executor.running
         services = Services(
             config=config,
             clock=clock,
@@ -144,14 +164,17 @@ class Broker:
             proxy=proxy,
             outcomes=outcomes,
             acceptance=acceptance,
+            activity=ActivityLog(store=store, events=event_factory, watchers=watchers),
+            liveness=liveness,
+            metrics=metrics,
         )
         return services, recovery
 
 
 def _runner(services: Services) -> web.AppRunner:
-    app = web.Application(middlewares=[errors_as_json], client_max_size=REQUEST_BYTES_MAX)
+    app = web.Application(middlewares=[counted, errors_as_json], client_max_size=REQUEST_BYTES_MAX)
     app[SERVICES] = services
-    for resource in (a2a, activity, delegations, events, health, mcp, registry):
+    for resource in (a2a, activity, activity_reports, delegations, events, health, mcp, metrics, registry):
         resource.add_routes(app)
     # A client that hangs up cancels its handler. What must survive that is detached.
     grace_s = services.config.grace_s

@@ -100,6 +100,9 @@ class Config:
     recovery_interval_s: float = _setting(
         "RECOVERY_INTERVAL", 60.0, _seconds, "s", "pause between looks for delegations nobody executes, after a doubt"
     )
+    liveness_s: float = _setting(
+        "LIVENESS_TTL", 180.0, _seconds, "s", "a workspace not heard of for so long goes offline"
+    )
     grace_s: float = _setting("BROKER_GRACE", 10.0, _seconds, "s", "time for running executions after SIGTERM")
 
     @property

@@ -1,7 +1,8 @@
-"""What the broker tells those who watch it: stored in `structure_events`, then broadcast to WebSockets.
+"""What the broker tells those who watch it: stored in `structure_events`, then broadcast to WebSockets and SSE streams.
 
-An event is broadcast only after the transaction that stored it has committed. A watcher that does not keep up
-loses events, never the broker its memory: every watcher has a bounded buffer.
+An event is broadcast only after the transaction that stored it has committed; `ACTIVITY_LOGGED` and `A2A_RESPONSE`
+only repeat what a row says, and are broadcast without being stored. A watcher that does not keep up loses events,
+never the broker its memory: watchers are limited in number, and so is the buffer of each.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from reference_impl.clock import Clock
 from reference_impl.store import Connection
 from reference_impl.text import dump_json
 
-_BUFFER_EVENTS = 256
+_WATCHERS_MAX = 1000
 
 _INSERT = """
 INSERT INTO structure_events (id, event_type, workspace_id, target_id, payload, created_at)
@@ -47,6 +48,11 @@ class Event:
             }
         )
 
+    def as_frame(self) -> bytes:
+        """What an SSE client receives; its timestamp is in milliseconds."""
+        at_ms = round(self.at.timestamp() * 1000)
+        return f"data: {dump_json({'type': self.type, 'timestamp': at_ms, 'data': self.payload})}\n\n".encode()
+
 
 class EventFactory:
     """Makes events with the broker's clock and ids."""
@@ -74,30 +80,51 @@ async def store_event(connection: Connection, event: Event) -> None:
     await connection.execute(_INSERT, event.id, event.type, event.workspace_id, event.target_id, payload, event.at)
 
 
+class TooManyWatchers(Exception):
+    """There is no room for another watcher."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Watch:
+    """One watcher's place: events wait in `buffer`, at most `size_events` of them; `None` means the end.
+
+    `workspace_id`: it hears of this workspace only; None: of all.
+    """
+
+    size_events: int
+    workspace_id: str | None
+    buffer: asyncio.Queue[Event | None]
+
+
 class Watchers:
-    """The connected WebSocket clients."""
+    """Those who watch now, on whatever kind of connection."""
 
     def __init__(self) -> None:
-        self._buffers: dict[int, asyncio.Queue[Event | None]] = {}
-        self._next = 0
+        # A dict, not a set: told in the order in which they came, the same in every run.
+        self._watches: dict[Watch, None] = {}
 
-    def join(self) -> tuple[int, asyncio.Queue[Event | None]]:
-        """A new watcher: its number and its buffer, in which `None` means the end."""
-        self._next += 1
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    def join(self, *, size_events: int, workspace_id: str | None = None) -> Watch:
+        """A new watcher. Raises `TooManyWatchers`."""
+        if len(self._watches) >= _WATCHERS_MAX:
+            raise TooManyWatchers
         # One place more than the limit, so that the end always finds room.
-        buffer: asyncio.Queue[Event | None] = asyncio.Queue(_BUFFER_EVENTS + 1)
-        self._buffers[self._next] = buffer
-        return self._next, buffer
+        watch = Watch(size_events=size_events, workspace_id=workspace_id, buffer=asyncio.Queue(size_events + 1))
+        self._watches[watch] = None
+        return watch
 
-    def leave(self, number: int) -> None:
-        self._buffers.pop(number, None)
+    def leave(self, watch: Watch) -> None:
+        self._watches.pop(watch, None)
 
     def broadcast(self, event: Event) -> None:
-        for buffer in self._buffers.values():
-            if buffer.qsize() < _BUFFER_EVENTS:
-                buffer.put_nowait(event)
+        for watch in self._watches:
+            if watch.workspace_id in (None, event.workspace_id) and watch.buffer.qsize() < watch.size_events:
+                watch.buffer.put_nowait(event)
 
     def dismiss(self) -> None:
         """Tell every watcher that the broker stops."""
-        for number in list(self._buffers):
-            self._buffers.pop(number).put_nowait(None)
+        while self._watches:
+            watch, _ = self._watches.popitem()
+            watch.buffer.put_nowait(None)

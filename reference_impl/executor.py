@@ -63,6 +63,11 @@ class Executor:
     def has(self, delegation_id: str) -> bool:
         return delegation_id in self._claimed
 
+    @property
+    def running(self) -> int:
+        """How many delegations this process takes care of."""
+        return len(self._claimed)
+
     def start(self, delegation: Delegation) -> asyncio.Task[None]:
         """Begin the execution, detached from the caller: whatever ends the caller does not end it."""
         self.claim(delegation.id)

@@ -16,6 +16,7 @@ import asyncpg
 
 from reference_impl.config import Config
 from reference_impl.events import EventFactory, Watchers
+from reference_impl.metrics import Metrics
 from reference_impl.records import (
     OPEN,
     TERMINAL,
@@ -121,12 +122,14 @@ class Outcomes:
         store: Store,
         events: EventFactory,
         watchers: Watchers,
+        metrics: Metrics,
         new_id: Callable[[], str],
     ) -> None:
         self._config = config
         self._store = store
         self._events = events
         self._watchers = watchers
+        self._metrics = metrics
         self._new_id = new_id
 
     async def finish(self, delegation: Delegation, outcome: Outcome, *, reported: bool = False) -> str | None:
@@ -163,6 +166,7 @@ class Outcomes:
             _log.exception("delegation %s: the outcome %s cannot be stored", delegation.id, effect.status)
             return None
         if ours:
+            self._metrics.delegation_ended(effect.status)
             self._watchers.broadcast(event)
         return status
 

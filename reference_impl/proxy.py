@@ -121,7 +121,7 @@ class Proxy:
             url = await self._read_url(target, deadline_s)
             await self._check_url(url, deadline_s)
         source = None if system else caller or None
-        envelope = Envelope(source=source, target=target, target_name=name, message=message)
+        envelope = Envelope(source=source, target=target, target_name=name, message=message, from_canvas=not caller)
         return Route(envelope, url)
 
     async def deliver(self, route: Route, *, deadline_s: float) -> Reply:

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from reference_impl.acceptance import Acceptance
+from reference_impl.activity import ActivityLog
 from reference_impl.auth import Guard
 from reference_impl.background import Background
 from reference_impl.clock import Clock
 from reference_impl.config import Config
 from reference_impl.events import EventFactory, Watchers
+from reference_impl.liveness import Liveness
+from reference_impl.metrics import Metrics
 from reference_impl.outcome import Outcomes
 from reference_impl.proxy import Proxy
 from reference_impl.store import Store
@@ -35,6 +38,9 @@ class Services:
     proxy: Proxy
     outcomes: Outcomes
     acceptance: Acceptance
+    activity: ActivityLog
+    liveness: Liveness
+    metrics: Metrics
 
 
 SERVICES = web.AppKey("SERVICES", Services)

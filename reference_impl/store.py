@@ -44,18 +44,20 @@ _log = logging.getLogger(__name__)
 class Store:
     """The broker's Postgres. `timeout_s` bounds one piece of work, connecting included; `size` the connections."""
 
-    def __init__(self, url: str, *, timeout_s: float, size: int) -> None:
+    def __init__(self, url: str, *, timeout_s: float, size: int, on_retry: Callable[[], None] = lambda: None) -> None:
+        """`on_retry`: called before each wait for another try."""
         self._url = url
         self._timeout_s = timeout_s
+        self._on_retry = on_retry
         self._places = asyncio.Semaphore(size)
         # The last one used is the next one used: it is warm, and those that a lull leaves over stay untouched.
         self._idle: list[Connection] = []
 
     @classmethod
-    async def open(cls, url: str, *, timeout_s: float, size: int) -> Store:
+    async def open(cls, url: str, *, timeout_s: float, size: int, on_retry: Callable[[], None] = lambda: None) -> Store:
         """Connect once, which proves that the database is there; while it is away, keep trying."""
-        store = cls(url, timeout_s=timeout_s, size=size)
-        await _until_reached(lambda: store.run(_nothing), what="connecting to the database")
+        store = cls(url, timeout_s=timeout_s, size=size, on_retry=on_retry)
+        await store._until_reached(lambda: store.run(_nothing), what="connecting to the database")
         return store
 
     async def run(self, work: Work[T], *, timeout_s: float | None = None) -> T:
@@ -93,7 +95,23 @@ class Store:
         def attempt() -> Awaitable[T]:
             return self.run(work, timeout_s=None if deadline_s is None else deadline_s - clock())
 
-        return await _until_reached(attempt, what="writing to the database", deadline_s=deadline_s)
+        return await self._until_reached(attempt, what="writing to the database", deadline_s=deadline_s)
+
+    async def _until_reached(
+        self, attempt: Callable[[], Awaitable[T]], *, what: str, deadline_s: float | None = None
+    ) -> T:
+        clock = asyncio.get_running_loop().time
+        delay_s = _BACKOFF_FIRST_S
+        while True:
+            try:
+                return await attempt()
+            except RETRYABLE as error:
+                if deadline_s is not None and clock() + delay_s >= deadline_s:
+                    raise TimeoutError(f"{what}: {describe(error)}") from error
+                _log.warning("%s: %s; next try in %.1f s", what, describe(error), delay_s)
+                self._on_retry()
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
 
     async def migrate(self) -> None:
         """Apply schema.sql."""
@@ -140,20 +158,6 @@ async def transaction(connection: Connection) -> AsyncIterator[None]:
     await connection.execute("BEGIN")
     yield
     await connection.execute("COMMIT")
-
-
-async def _until_reached(attempt: Callable[[], Awaitable[T]], *, what: str, deadline_s: float | None = None) -> T:
-    clock = asyncio.get_running_loop().time
-    delay_s = _BACKOFF_FIRST_S
-    while True:
-        try:
-            return await attempt()
-        except RETRYABLE as error:
-            if deadline_s is not None and clock() + delay_s >= deadline_s:
-                raise TimeoutError(f"{what}: {describe(error)}") from error
-            _log.warning("%s: %s; next try in %.1f s", what, describe(error), delay_s)
-        await asyncio.sleep(delay_s)
-        delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
 
 
 async def _nothing(_connection: Connection) -> None:

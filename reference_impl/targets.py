@@ -13,7 +13,19 @@ import socket
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-_SHARED = ipaddress.ip_network("100.64.0.0/10")
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Nowhere can an agent live here: link-local (with the metadata services of clouds), documentation (TEST-NETs),
+# carrier NAT, multicast, unspecified, reserved. `fd00:ec2::254` is a metadata service among private addresses.
+_NEVER = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24",
+        "224.0.0.0/4", "240.0.0.0/4", "::/128", "2001:db8::/32", "fd00:ec2::254/128", "fe80::/10", "ff00::/8",
+    )
+)  # fmt: skip
+# IPv6 forms that stand for the IPv4 address in their last four bytes: mapped, compatible, translated (NAT64).
+_IPV4_WITHIN = tuple(ipaddress.ip_network(network) for network in ("::ffff:0:0/96", "::/96", "64:ff9b::/96"))
 
 
 class UnsafeTarget(OSError):
@@ -69,9 +81,21 @@ class TargetResolver(AbstractResolver):
     async def close(self) -> None:
         """Nothing is held."""
 
-    def _admit(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
-        plain = getattr(address, "ipv4_mapped", None) or address
-        if plain.is_link_local or plain.is_multicast or plain.is_unspecified:
+    def _admit(self, address: _Address) -> None:
+        plain = _meant(address)
+        if any(plain in network for network in _NEVER if network.version == plain.version):
             raise UnsafeTarget(f"{plain} is no agent's address")
-        if not self._allow_loopback and (not plain.is_global or plain in _SHARED):
+        if not (self._allow_loopback or plain.is_global):
             raise UnsafeTarget(f"{plain} is not publicly routable")
+
+
+def _meant(address: _Address) -> _Address:
+    """The IPv4 address that an IPv6 address leads to, or the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.sixtofour is not None:
+        return address.sixtofour
+    own = int(address) <= 1  # unspecified and loopback, which are no forms of 0.0.0.0 and 0.0.0.1
+    if not own and any(address in network for network in _IPV4_WITHIN):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address

@@ -32,7 +32,8 @@ class Invoke:
 
     `arguments`, with workspaces by name: `delegate` {target, task, key}, `mcp` {target, tool, task}, `check`
     {delegation (an op)}, `send` {target, text} (its message id is `message_id_of(op)`), `report` {delegation,
-    status, text}, `heartbeat` {active_tasks}.
+    status, text}, `inbox` {since (the row past which is read, None: a window of time)}, `heartbeat`
+    {active_tasks, spend_cents}, `register` {delivery}.
     """
 
     at_s: float
@@ -165,11 +166,17 @@ Entry: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A workspace of the run: its name in the scenario, its id at the broker, and how it is delivered to."""
+    """A workspace of the run: its name in the scenario, its id at the broker, and how it is delivered to.
+
+    `delivery` is that of the start; `none`: the broker does not know the workspace until it registers. `parent` is a
+    name. `budget_cents`: what it may spend before nothing is sent to it any more; None: no limit.
+    """
 
     name: str
     workspace_id: str
-    delivery: Literal["push", "poll"]
+    delivery: Literal["push", "poll", "none"]
+    parent: str | None = None
+    budget_cents: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
-"""/workspaces/:id/activity: the inbox, with a cursor that skips and repeats nothing (INV-90 to INV-92)."""
+"""GET /workspaces/:id/activity: the inbox, with a cursor that skips and repeats nothing (INV-90 to INV-92)."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
 
-from reference_impl.http.common import Problem, answer, guarded, workspace_of
+from reference_impl.http.common import Problem, answer, guarded, refused_as, workspace_of
 from reference_impl.services import SERVICES
 from reference_impl.store import Record, Store
 from reference_impl.text import clean, parse_uuid
@@ -17,6 +18,8 @@ from reference_impl.text import clean, parse_uuid
 _LIMIT_DEFAULT = 100
 _LIMIT_MAX = 500
 _SINCE_MAX_S = 2_592_000
+# Stricter than `datetime.fromisoformat`, which also reads weeks, basic forms and blanks.
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT[0-2]\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _CURSOR_GONE = (
     "since_id cursor not found (row may have been pruned or belongs to a different workspace); omit since_id to reset"
 )
@@ -49,7 +52,8 @@ async def list_activity(request: web.Request) -> web.Response:
     sql = (
         f"SELECT {_COLUMNS} FROM activity_logs WHERE {where.sql} ORDER BY created_at {order}, seq {order} LIMIT {limit}"
     )
-    rows = await services.store.run(lambda connection: connection.fetch(sql, *where.values))
+    with refused_as("query failed"):
+        rows = await services.store.run(lambda connection: connection.fetch(sql, *where.values))
     return answer([_entry(row) for row in rows])
 
 
@@ -57,7 +61,8 @@ async def _position(store: Store, workspace: str, row_id: str | None) -> tuple[d
     """Where the cursor's row stands. Raises `Problem` 410 unless it is a row of this workspace (INV-91)."""
     row: Record | None = None
     if row_id is not None:
-        row = await store.run(lambda connection: connection.fetchrow(_CURSOR, row_id, workspace))
+        with refused_as("cursor lookup failed"):
+            row = await store.run(lambda connection: connection.fetchrow(_CURSOR, row_id, workspace))
     if row is None:
         raise Problem(410, _CURSOR_GONE)
     return row["created_at"], row["seq"]
@@ -100,9 +105,9 @@ def _filters(now: datetime) -> dict[str, Callable[[_Where, str], None]]:
 
     def by_end(where: _Where, value: str) -> None:
         try:
-            before = datetime.fromisoformat(value)
-            if before.tzinfo is None:
-                raise ValueError("no offset")
+            if not _RFC3339.fullmatch(value.upper()):
+                raise ValueError("another form of time")
+            before = datetime.fromisoformat(value.upper())
             where.add("created_at < {}", before.astimezone(UTC))
         except (ValueError, OverflowError):
             raise Problem(400, "before_ts must be an RFC 3339 timestamp") from None

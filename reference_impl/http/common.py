@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+import asyncpg
 from aiohttp import web
 
 from reference_impl.auth import Unauthorized, bearer_of
@@ -25,6 +27,18 @@ class Problem(Exception):
         super().__init__(error)
         self.status = status
         self.payload = {"error": error, **extra}
+
+
+@contextlib.contextmanager
+def refused_as(error: str) -> Iterator[None]:
+    """What the database refuses to do within is the answer 500 with `error`; that it is away is everybody's 503."""
+    try:
+        yield
+    except RETRYABLE:
+        raise
+    except asyncpg.PostgresError:
+        _log.exception(error)
+        raise Problem(500, error) from None
 
 
 def answer(payload: Any, *, status: int = 200) -> web.Response:

@@ -1,4 +1,7 @@
-"""/ws: events as they happen. The canvas sees all, a workspace what the hierarchy lets it see."""
+"""Events as they happen: /ws (a WebSocket) and /workspaces/:id/events/stream (SSE, one workspace).
+
+On /ws the canvas sees all, a workspace what the hierarchy lets it see.
+"""
 
 from __future__ import annotations
 
@@ -10,36 +13,73 @@ from aiohttp import WSCloseCode, web
 
 from reference_impl.access import may_communicate
 from reference_impl.auth import Unauthorized
-from reference_impl.events import Event
-from reference_impl.http.common import Problem, bearer
+from reference_impl.events import TooManyWatchers, Watch
+from reference_impl.http.common import Problem, bearer, guarded, workspace_of
 from reference_impl.services import SERVICES, Services
 from reference_impl.store import RETRYABLE
 from reference_impl.text import parse_uuid
 
-_HEARTBEAT_S = 30.0
+_KEEP_ALIVE_S = 30.0
+_SOCKET_EVENTS = 256
+_STREAM_EVENTS = 64
 _log = logging.getLogger(__name__)
 
 
 def add_routes(app: web.Application) -> None:
     app.router.add_get("/ws", watch)
+    app.router.add_get("/workspaces/{id}/events/stream", guarded(stream))
 
 
 async def watch(request: web.Request) -> web.WebSocketResponse:
     services = request.app[SERVICES]
     viewer = await _viewer(request, services)
-    socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S)
-    number, buffer = services.watchers.join()
+    socket = web.WebSocketResponse(heartbeat=_KEEP_ALIVE_S)
+    place = _join(services, size_events=_SOCKET_EVENTS)
     try:
         await socket.prepare(request)
-        sending = asyncio.create_task(_send(services, socket, buffer, viewer))
+        sending = asyncio.create_task(_send(services, socket, place, viewer))
         try:
             async for _ in socket:
                 pass  # clients have nothing to say; reading notices that they leave
         finally:
             sending.cancel()
     finally:
-        services.watchers.leave(number)
+        services.watchers.leave(place)
     return socket
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    services = request.app[SERVICES]
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+    place = _join(services, size_events=_STREAM_EVENTS, workspace_id=workspace_of(request))
+    try:
+        await response.prepare(request)
+        await _stream(response, place)
+    except ConnectionError:
+        _log.debug("a watcher has left")
+    finally:
+        services.watchers.leave(place)
+    return response
+
+
+async def _stream(response: web.StreamResponse, place: Watch) -> None:
+    while True:
+        try:
+            async with asyncio.timeout(_KEEP_ALIVE_S):
+                event = await place.buffer.get()
+        except TimeoutError:
+            await response.write(b": keep-alive\n\n")
+            continue
+        if event is None:
+            return
+        await response.write(event.as_frame())
+
+
+def _join(services: Services, *, size_events: int, workspace_id: str | None = None) -> Watch:
+    try:
+        return services.watchers.join(size_events=size_events, workspace_id=workspace_id)
+    except TooManyWatchers:
+        raise Problem(503, "too many watchers") from None
 
 
 async def _viewer(request: web.Request, services: Services) -> str | None:
@@ -60,11 +100,11 @@ async def _viewer(request: web.Request, services: Services) -> str | None:
 async def _send(
     services: Services,
     socket: web.WebSocketResponse,
-    buffer: asyncio.Queue[Event | None],
+    place: Watch,
     viewer: str | None,
 ) -> None:
     try:
-        while (event := await buffer.get()) is not None:
+        while (event := await place.buffer.get()) is not None:
             if viewer is None or await _may_see(services, viewer, event.workspace_id):
                 await socket.send_str(event.as_message())
         await socket.close(code=WSCloseCode.GOING_AWAY)

@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiohttp import web
 
 from reference_impl.auth import issue_token, live_hashes
 from reference_impl.events import Event, store_event
-from reference_impl.http.common import Problem, answer, bearer, json_body, text_field
+from reference_impl.http.common import Problem, answer, bearer, json_body, refused_as, text_field
 from reference_impl.services import SERVICES, Services
 from reference_impl.store import Connection, transaction
 from reference_impl.targets import UnsafeTarget
 from reference_impl.text import dump_json, parse_uuid
 
 _SPEND_MAX_CENTS = 1_000_000_000_000
+_REGISTRATION_FAILED = "registration failed"
 
+# The column is never empty, so what is stored decides for every workspace that there is.
+_MODE = "SELECT delivery_mode FROM workspaces WHERE id = $1"
+
+# A loopback URL is one that whoever started the agent has stored; the agent cannot know how it is reached from here.
 _REGISTER = """
 INSERT INTO workspaces (id, name, status, agent_card, url, delivery_mode, last_heartbeat_at)
 VALUES ($1, $2, 'online', $3, $4, $5, $6)
 ON CONFLICT (id) DO UPDATE
-SET status = 'online', agent_card = EXCLUDED.agent_card, url = EXCLUDED.url,
+SET status = 'online', agent_card = EXCLUDED.agent_card,
+    url = CASE WHEN workspaces.url LIKE 'http://127.0.0.1%' THEN workspaces.url ELSE EXCLUDED.url END,
     delivery_mode = EXCLUDED.delivery_mode, last_heartbeat_at = EXCLUDED.last_heartbeat_at
 WHERE workspaces.status <> 'removed'
 """
 
 _HEARTBEAT = """
 WITH before AS (
-    SELECT id, current_task FROM workspaces WHERE id = $1 AND status <> 'removed' FOR UPDATE
+    SELECT id, status, current_task FROM workspaces WHERE id = $1 AND status <> 'removed' FOR UPDATE
 )
 UPDATE workspaces
 SET last_heartbeat_at = $2, last_error_rate = $3::float8, active_tasks = $4, current_task = $5,
     monthly_spend = CASE WHEN $6::bigint > 0 THEN $6::bigint ELSE monthly_spend END,
     status = CASE
-        WHEN status = 'online' AND ($3::float8 >= 0.5 OR $7::boolean) THEN 'degraded'
-        WHEN status = 'degraded' AND $3::float8 < 0.1 AND NOT $7::boolean THEN 'online'
-        WHEN status IN ('offline', 'provisioning') THEN 'online'
-        ELSE status
+        WHEN before.status = 'online' AND ($3::float8 >= 0.5 OR $7::boolean) THEN 'degraded'
+        WHEN before.status = 'degraded' AND $3::float8 < 0.1 AND NOT $7::boolean THEN 'online'
+        WHEN before.status IN ('offline', 'provisioning') THEN 'online'
+        ELSE before.status
     END
 FROM before
 WHERE workspaces.id = before.id
-RETURNING before.current_task
+RETURNING before.current_task, before.status AS status_before, workspaces.status
 """
+_TRANSITIONS = {"online": "WORKSPACE_ONLINE", "degraded": "WORKSPACE_DEGRADED"}
 
 
 def add_routes(app: web.Application) -> None:
@@ -62,23 +70,22 @@ async def register(request: web.Request) -> web.Response:
         raise Problem(400, "invalid registration request")
     if mode not in ("", "push", "poll"):
         raise Problem(400, "delivery_mode must be 'push' or 'poll'")
-    stored = await services.store.run(
-        lambda connection: connection.fetchrow("SELECT delivery_mode, runtime FROM workspaces WHERE id = $1", workspace)
-    )
-    mode = mode or (stored["delivery_mode"] if stored else "push")
+    if not mode:
+        with refused_as(_REGISTRATION_FAILED):
+            mode = await services.store.run(lambda connection: connection.fetchval(_MODE, workspace)) or "push"
     if mode == "push":
         await _check_url(services, url)
     event = services.events.make("WORKSPACE_ONLINE", workspace, {"delivery_mode": mode})
     shown = bearer(request)
 
-    async def store(connection: Connection) -> str | None:
+    async def store(connection: Connection) -> tuple[bool, str | None]:
         async with transaction(connection):
             # The row lock that follows makes two first registrations one after the other.
             await connection.execute("SELECT FROM workspaces WHERE id = $1 FOR UPDATE", workspace)
             hashes = await live_hashes(connection, workspace)
             services.guard.prove(hashes, shown, "workspace")
             name = card.get("name")
-            stored = await connection.execute(
+            result = await connection.execute(
                 _REGISTER,
                 workspace,
                 name if isinstance(name, str) and name else workspace,
@@ -87,13 +94,18 @@ async def register(request: web.Request) -> web.Response:
                 mode,
                 event.at,
             )
+            if result.endswith(" 0"):
+                return False, None  # removed, and stays so (INV-99)
             await store_event(connection, event)
-            if hashes or stored.endswith(" 0"):
-                return None
-            return await issue_token(connection, workspace, at=event.at, new_id=services.new_id)
+            if hashes:
+                return True, None
+            return True, await issue_token(connection, workspace, at=event.at, new_id=services.new_id)
 
-    token = await services.store.run(store)
-    services.watchers.broadcast(event)
+    with refused_as(_REGISTRATION_FAILED):
+        lives, token = await services.store.run(store)
+    if lives:
+        services.liveness.heard_of(workspace, at=event.at)
+        services.watchers.broadcast(event)
     return answer({"status": "registered", "delivery_mode": mode} | ({"auth_token": token} if token else {}))
 
 
@@ -104,7 +116,9 @@ async def heartbeat(request: web.Request) -> web.Response:
     try:
         workspace = parse_uuid(text_field(body, "workspace_id"))
         task, state = text_field(body, "current_task"), text_field(body, "runtime_state")
+        sample_error = text_field(body, "sample_error")
         error_rate = float(_number(body, "error_rate"))
+        _number(body, "uptime_seconds")
         active_tasks = min(max(int(_number(body, "active_tasks")), 0), 2**31 - 1)
         spend = min(max(int(_number(body, "monthly_spend")), 0), _SPEND_MAX_CENTS)
     except (ValueError, OverflowError):
@@ -114,9 +128,11 @@ async def heartbeat(request: web.Request) -> web.Response:
     make = services.events.make
     beat = make("WORKSPACE_HEARTBEAT", workspace, {"active_tasks": active_tasks, "current_task": task})
     changed = make("TASK_UPDATED", workspace, {"current_task": task, "active_tasks": active_tasks})
+    troubles = {"error_rate": error_rate, "sample_error": sample_error, "runtime_state": state}
+    turned = {status: make(event_type, workspace, troubles) for status, event_type in _TRANSITIONS.items()}
     shown = bearer(request)
 
-    async def store(connection: Connection) -> list[Event]:
+    async def store(connection: Connection) -> tuple[bool, list[Event]]:
         async with transaction(connection):
             services.guard.prove(await live_hashes(connection, workspace), shown, "workspace")
             row = await connection.fetchrow(
@@ -129,12 +145,20 @@ async def heartbeat(request: web.Request) -> web.Response:
                 spend,
                 state == "wedged",
             )
-            news = [changed, beat] if row and (row["current_task"] or "") != task else [beat]
+            news = []
+            if row and row["status"] != row["status_before"]:
+                news.append(turned[row["status"]])
+            if row and (row["current_task"] or "") != task:
+                news.append(changed)
+            news.append(beat)
             for event in news:
                 await store_event(connection, event)
-            return news
+            return row is not None, news
 
-    for event in await services.store.run(store):
+    lives, news = await services.store.run(store)
+    if lives:
+        services.liveness.heard_of(workspace, at=beat.at)
+    for event in news:
         services.watchers.broadcast(event)
     return answer({"status": "ok"})
 
@@ -143,7 +167,8 @@ async def _check_url(services: Services, url: str) -> None:
     if not url:
         raise Problem(400, "url is required for push delivery")
     try:
-        await services.resolver.check(url)
+        async with asyncio.timeout(services.config.connect_timeout_s):
+            await services.resolver.check(url)
     except UnsafeTarget:
         raise Problem(400, "url is not publicly routable") from None
     except OSError:

@@ -84,9 +84,25 @@ class View:
         yield from self.sends.values()
 
     def is_polled(self, name: str | None) -> bool:
-        """Whether the run made `name` a workspace that polls."""
+        """Whether `name` polls throughout the run: nobody ever asked that it be pushed to."""
+        return self._deliveries(name) == {"poll"}
+
+    def may_poll(self, name: str | None) -> bool:
+        """Whether `name` polls at some time of the run."""
+        return "poll" in self._deliveries(name)
+
+    def _deliveries(self, name: str | None) -> set[str]:
+        """Every delivery that `name` may have had."""
         member = self.history.members.get(name) if name is not None else None
-        return member is not None and member.delivery == "poll"
+        if member is None:
+            return set()
+        asked = {
+            # A workspace that is new is pushed to unless it says otherwise.
+            call.invoke.arguments["delivery"] or ("push" if member.delivery == "none" else member.delivery)
+            for call in self.calls.values()
+            if call.invoke.action == "register" and call.invoke.workspace == name and not call.had_no_effect
+        }
+        return (asked | {member.delivery}) - {"none"}
 
     def budget_s(self, message: Message) -> float:
         """How long the execution of a message may take."""

@@ -73,7 +73,7 @@ def ledger_agrees(view: View) -> Iterator[Violation]:
         ledger = each.ledger["status"] if each.ledger is not None else None
         status = str(each.delegate_rows[-1]["status"])
         allowed = _AGREEING.get(status)
-        if status == "queued" and view.is_polled(each.target):
+        if status == "queued" and view.may_poll(each.target):
             allowed = frozenset({"queued"})
         if allowed is None or ledger in allowed or (ledger is None and each.key_reused):
             continue

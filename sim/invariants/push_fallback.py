@@ -1,7 +1,8 @@
 """No silent push (INV-10 to 14): an agent is contacted on a reading of `push`, or after saying that there is none.
 
 The definition is that of decisions, §2: a fallback is silent unless a `DELIVERY_MODE_FALLBACK` event was recorded
-*before* the request. A reading counts from the moment the message was asked for: an older one may be out of date.
+*before* the request. A reading counts from the moment the message was asked for, and for a second attempt from the
+first one on: an older one may be out of date.
 """
 
 from __future__ import annotations
@@ -115,6 +116,9 @@ def _was_read_as_push(view: View, message: Message | None, request: Request) -> 
     if member is None:
         return False
     since = 0 if message is None else message.first_index
+    if message is not None:
+        earlier = [other.entries[0] for other in message.requests if other.entries[0] < request.entries[0]]
+        since = max((since, *earlier))
     return any(
         since <= index < request.entries[0] and read.workspace_id == member.workspace_id and read.mode == "push"
         for index, read in view.mode_reads

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sim.invariants import delivery, finality, idempotency, inbox, ledger, listing, liveness, mcp, push_fallback
+from sim.invariants import (
+    access,
+    delivery,
+    finality,
+    idempotency,
+    inbox,
+    inbox_cursor,
+    ledger,
+    listing,
+    liveness,
+    mcp,
+    push_fallback,
+)
 from sim.invariants.delegations import Part
 from sim.invariants.violation import Invariant
 
@@ -61,6 +73,12 @@ ALL: tuple[Invariant, ...] = (
         "internal#470; decisions §7",
         push_fallback.pushed_message_has_one_row,
         _ROWS,
+    ),
+    Invariant(
+        "INV-15",
+        "A message that the hierarchy denies is never sent and leaves no row at its target.",
+        "later proxy; contract §6",
+        access.denied_leaves_nothing,
     ),
     Invariant(
         "INV-20",
@@ -245,6 +263,20 @@ ALL: tuple[Invariant, ...] = (
         "Delivered is claimed only for a 2xx with a body, or for a report.",
         "CR2 12458; decisions §3",
         mcp.delivered_needs_a_reply,
+    ),
+    Invariant(
+        "INV-90",
+        "A poll of an inbox gives what is past its cursor, oldest first, and skips and repeats no row.",
+        "later activity, H43, D27",
+        inbox_cursor.polls_skip_and_repeat_nothing,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-91",
+        "A cursor of another workspace, or of no row, is gone (410), and nobody is given rows of another.",
+        "later activity",
+        inbox_cursor.foreign_cursors_give_nothing,
+        _ROWS,
     ),
 )
 

@@ -11,7 +11,7 @@ from sim.scenario.format_faults import FAULT
 from sim.scenario.format_steps import NAME, STEP
 from sim.scenario.model import Expectation, Workspace
 from sim.scenario.problems import quoted, with_article
-from sim.scenario.references import OperationName
+from sim.scenario.references import OperationName, WorkspaceName, check_parent
 from sim.scenario.scalars import Duration, Text, Whole, Word, WordOr
 from sim.scenario.settings import Settings
 
@@ -24,9 +24,11 @@ WORKSPACE = Record(
     (
         Field(
             "delivery",
-            Word("a delivery", ("push", "poll")),
-            "push (default): the broker calls the agent; poll: it asks",
+            Word("a delivery", ("push", "poll", "none")),
+            "push (default): the broker calls the agent; poll: it asks; none: the broker does not know it yet",
         ),
+        Field("parent", WorkspaceName(), "The workspace above it; without one it is a root, and roots are siblings"),
+        Field("budget_cents", Whole(0, 1_000_000_000), "What it may spend before nothing is sent to it any more"),
         Field(
             "agent",
             OneOrMore(BEHAVIOUR, "behaviours"),
@@ -34,6 +36,7 @@ WORKSPACE = Record(
         ),
     ),
     named="name",
+    judge=check_parent,
     may_be_empty=True,
 )
 
@@ -43,7 +46,7 @@ EXPECTED_OF: dict[str, tuple[str, ...]] = {
     "mcp": ("answer", "status", "deliveries", "inbox", "detail", "text"),
     "check": ("answer", "text"),
     "send": ("answer", "deliveries", "text"),
-    **dict.fromkeys(("report", "inbox", "list", "heartbeat"), ("answer",)),
+    **dict.fromkeys(("report", "inbox", "list", "heartbeat", "register"), ("answer",)),
 }
 
 

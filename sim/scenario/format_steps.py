@@ -12,6 +12,7 @@ from sim.scenario.model import (
     Mcp,
     Operation,
     ReadInbox,
+    Register,
     Report,
     Send,
     Step,
@@ -22,7 +23,7 @@ from sim.scenario.names import NAME_PATTERN
 from sim.scenario.problems import with_article
 from sim.scenario.reader import Reader
 from sim.scenario.references import OperationName, WorkspaceName, check_delegation_order
-from sim.scenario.scalars import Duration, Text, Whole, Word
+from sim.scenario.scalars import Duration, Text, Whole, Word, WordOr
 
 NAME = Text("a name of small letters, digits, - and _, beginning with a letter", NAME_PATTERN)
 
@@ -99,7 +100,20 @@ OPERATIONS: dict[str, Record[Operation]] = {
         named="op",
         judge=check_delegation_order,
     ),
-    "inbox": Record("'inbox'", ReadInbox, (_AS, _workspace("of", "The workspace whose inbox is read")), named="op"),
+    "inbox": Record(
+        "'inbox'",
+        ReadInbox,
+        (
+            _AS,
+            _workspace("of", "The workspace whose inbox is read"),
+            Field(
+                "cursor",
+                WordOr({"lost": "lost"}, WorkspaceName()),
+                "Read past the cursor of another workspace, or past a lost one, which is nowhere",
+            ),
+        ),
+        named="op",
+    ),
     "list": Record(
         "'list'", ListDelegations, (_AS, _workspace("of", "The workspace whose delegations are listed")), named="op"
     ),
@@ -110,6 +124,17 @@ OPERATIONS: dict[str, Record[Operation]] = {
             _AS,
             _workspace("of", "The workspace that is alive"),
             Field("active_tasks", Whole(0, 1_000), "How many tasks it says it works on"),
+            Field("spend_cents", Whole(0, 1_000_000_000), "What it says it has spent this month; 0 says nothing"),
+        ),
+        named="op",
+    ),
+    "register": Record(
+        "'register'",
+        Register,
+        (
+            _AS,
+            _workspace("of", "The workspace that registers, or does so again"),
+            Field("delivery", Word("a delivery", ("push", "poll")), "How it wants to be delivered to from now on"),
         ),
         named="op",
     ),
@@ -124,6 +149,7 @@ _HELP = {
     "inbox": "One poll of a workspace's inbox, past what was read before",
     "list": "GET /workspaces/{of}/delegations",
     "heartbeat": "POST /registry/heartbeat",
+    "register": "POST /registry/register",
 }
 
 

@@ -18,10 +18,16 @@ Stream: TypeAlias = Literal["upstream", "downstream"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """A workspace; one that is polled has an agent as well, so that a push to it is seen (`INV-12`)."""
+    """A workspace; one that is polled has an agent as well, so that a push to it is seen (`INV-12`).
+
+    `delivery` `none`: the broker does not know it until it registers. `parent`: the workspace above it; one that the
+    broker does not know is as good as none. `budget_cents`: what it may spend; None: no limit.
+    """
 
     name: str
-    delivery: Literal["push", "poll"] = "push"
+    delivery: Literal["push", "poll", "none"] = "push"
+    parent: str | None = None
+    budget_cents: int | None = None
     agent: tuple[Behaviour, ...] = (Reply(),)
 
 
@@ -85,10 +91,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadInbox:
-    """One poll of `of`'s inbox, past the cursor of its last successful poll in this run."""
+    """One poll of `of`'s inbox, past the cursor of its last successful poll in this run.
+
+    `cursor`: past that of another workspace, or `lost`: past a row that is nowhere.
+    """
 
     op: str
     of: str
+    cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +111,21 @@ class ListDelegations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """POST /registry/heartbeat."""
+    """POST /registry/heartbeat; `spend_cents` is the month's, 0 says nothing of it."""
 
     op: str
     of: str
     active_tasks: int = 0
+    spend_cents: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register:
+    """POST /registry/register; without `delivery` the mode stays as it is."""
+
+    op: str
+    of: str
+    delivery: Literal["push", "poll"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +135,7 @@ class Wait:
     duration_s: float
 
 
-Operation: TypeAlias = Delegate | Mcp | Check | Send | Report | ReadInbox | ListDelegations | Heartbeat
+Operation: TypeAlias = Delegate | Mcp | Check | Send | Report | ReadInbox | ListDelegations | Heartbeat | Register
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

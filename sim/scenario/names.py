@@ -30,6 +30,7 @@ OPERATION_PREFIXES = {
     "inbox": "i",
     "list": "l",
     "heartbeat": "h",
+    "register": "r",
 }
 _STEP_KEYS = (*OPERATION_PREFIXES, "at", "wait", "together")
 

@@ -96,6 +96,12 @@ class NodeName(Reader[str]):
         return _pattern(f"{BROKER_NODE}|{AGENT_NODE}{NAME_PATTERN}")
 
 
+def check_parent(found: Found) -> None:
+    """Nobody is above itself."""
+    if "parent" in found.values and found.values["parent"] == found.values["name"]:
+        found.mistake_at("parent", f"{quoted(found.values['name'])} cannot be its own parent")
+
+
 def check_delegation_order(found: Found) -> None:
     """Who reports or asks about a delegation needs the answer that it got in an earlier step."""
     known = found.reading.names

@@ -44,6 +44,7 @@ from sim.scenario.model import (
     Operation,
     Pause,
     ReadInbox,
+    Register,
     Report,
     Send,
     Step,
@@ -103,15 +104,27 @@ def _together(together: Together) -> str:
     return "together: " + "; ".join(describe(operation) for operation in together.operations)
 
 
+def _inbox(operation: ReadInbox) -> str:
+    cursors = {None: "", "lost": " past a lost cursor"}
+    past = cursors.get(operation.cursor, f" past the cursor of {operation.cursor}")
+    return f"{operation.op}: {operation.of} reads its inbox{past}"
+
+
+def _heartbeat(operation: Heartbeat) -> str:
+    spent = f", having spent {operation.spend_cents} cents" if operation.spend_cents else ""
+    return f"{operation.op}: {operation.of} is alive with {operation.active_tasks} active tasks{spent}"
+
+
 _WORDING: dict[type, Callable[[Any], str]] = {
     Delegate: lambda it: f"{it.op}: {it.source} delegates to {it.target}",
     Mcp: lambda it: f"{it.op}: {it.source} delegates to {it.target} by {it.tool}",
     Check: lambda it: f"{it.op}: {it.by} checks {it.delegation}",
     Send: lambda it: f"{it.op}: {it.source} sends to {it.target}",
     Report: lambda it: f"{it.op}: {it.by} reports {it.delegation} {it.status}",
-    ReadInbox: lambda it: f"{it.op}: {it.of} reads its inbox",
+    ReadInbox: _inbox,
     ListDelegations: lambda it: f"{it.op}: {it.of} lists its delegations",
-    Heartbeat: lambda it: f"{it.op}: {it.of} is alive with {it.active_tasks} active tasks",
+    Heartbeat: _heartbeat,
+    Register: lambda it: f"{it.op}: {it.of} registers" + (f" to {it.delivery}" if it.delivery else ""),
     Wait: lambda it: f"wait {spoken(it.duration_s)}",
     Together: _together,
     AtTime: lambda it: spoken(it.at_s),

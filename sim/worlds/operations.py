@@ -1,12 +1,12 @@
 """What each operation of a scenario is on the wire: method, path, body; a table, one row a verb.
 
-Also what a client remembers between operations: the delegation ids that it was given, and its inbox cursor.
+Also what a client remembers between operations: the delegation ids and tokens that it was given, and its inbox cursor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from sim.history import Json, Member
@@ -19,6 +19,7 @@ from sim.scenario.model import (
     Mcp,
     Operation,
     ReadInbox,
+    Register,
     Report,
     Send,
 )
@@ -26,11 +27,16 @@ from sim.worlds.http_client import Answer
 
 BACKLOG_S = 600
 """How far back a poller without a cursor looks (contract, §2.7)."""
+LOST_CURSOR = "00000000-0000-4000-8000-000000000000"
+"""The id of a row that is nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent for one operation, and who sends it (a workspace's name)."""
+    """What is sent for one operation, and who sends it (a workspace's name).
+
+    `more`: what the history has to know of it beside the operation's own arguments.
+    """
 
     action: str
     sender: str
@@ -38,6 +44,7 @@ class Request:
     path: str
     body: Json = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, Json] = field(default_factory=dict)
 
 
 class NotPossible(Exception):
@@ -49,15 +56,17 @@ class Memory:
     """What the clients of one run know."""
 
     members: Mapping[str, Member]
+    agent_url: Callable[[str], str]
     delegation_ids: dict[str, str] = field(default_factory=dict)
     targets: dict[str, str] = field(default_factory=dict)
     cursors: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
 
     def workspace_id(self, name: str) -> str:
         """The broker's id of a workspace."""
         return self.members[name].workspace_id
 
-    def learn(self, operation: Operation, answer: Answer) -> None:
+    def learn(self, operation: Operation, request: Request, answer: Answer) -> None:
         """Keep from an answer what later operations need."""
         body = answer.body
         if isinstance(operation, Delegate | Mcp):
@@ -69,13 +78,19 @@ class Memory:
             if answer.status == 410:
                 self.cursors.pop(operation.of, None)
             elif answer.status == 200 and isinstance(body, list) and body:
-                newest = body[-1] if operation.of in self.cursors else body[0]
+                newest = body[0] if request.more["since"] is None else body[-1]
                 self.cursors[operation.of] = newest["id"]
+        elif isinstance(operation, Register) and isinstance(body, dict) and "auth_token" in body:
+            self.tokens[operation.of] = body["auth_token"]
 
 
 def request_for(operation: Operation, memory: Memory) -> Request:
     """The HTTP request of an operation. Raises `NotPossible`."""
-    return _REQUESTS[type(operation)](operation, memory)
+    request = _REQUESTS[type(operation)](operation, memory)
+    token = memory.tokens.get(request.sender)
+    return (
+        request if token is None else replace(request, headers={**request.headers, "Authorization": f"Bearer {token}"})
+    )
 
 
 def _delegate(step: Delegate, memory: Memory) -> Request:
@@ -122,10 +137,12 @@ def _report(step: Report, memory: Memory) -> Request:
 
 
 def _inbox(step: ReadInbox, memory: Memory) -> Request:
-    cursor = memory.cursors.get(step.of)
+    cursor = LOST_CURSOR if step.cursor == "lost" else memory.cursors.get(step.cursor or step.of)
+    if cursor is None and step.cursor is not None:
+        raise NotPossible(f"{step.cursor} has no cursor yet")
     window = f"since_secs={BACKLOG_S}" if cursor is None else f"since_id={cursor}"
     path = f"/workspaces/{memory.workspace_id(step.of)}/activity?type=a2a_receive&{window}"
-    return Request("inbox", step.of, "GET", path)
+    return Request("inbox", step.of, "GET", path, more={"since": cursor})
 
 
 def _list(step: ListDelegations, memory: Memory) -> Request:
@@ -133,8 +150,17 @@ def _list(step: ListDelegations, memory: Memory) -> Request:
 
 
 def _heartbeat(step: Heartbeat, memory: Memory) -> Request:
-    body = {"workspace_id": memory.workspace_id(step.of), "active_tasks": step.active_tasks}
+    body: dict[str, Json] = {"workspace_id": memory.workspace_id(step.of), "active_tasks": step.active_tasks}
+    if step.spend_cents:
+        body["monthly_spend"] = step.spend_cents
     return Request("heartbeat", step.of, "POST", "/registry/heartbeat", body)
+
+
+def _register(step: Register, memory: Memory) -> Request:
+    body = {"id": memory.workspace_id(step.of), "url": memory.agent_url(step.of), "agent_card": {"name": step.of}}
+    if step.delivery is not None:
+        body["delivery_mode"] = step.delivery
+    return Request("register", step.of, "POST", "/registry/register", body)
 
 
 _RequestMaker: TypeAlias = Callable[[Any, Memory], Request]
@@ -148,4 +174,5 @@ _REQUESTS: Mapping[type, _RequestMaker] = {
     ReadInbox: _inbox,
     ListDelegations: _list,
     Heartbeat: _heartbeat,
+    Register: _register,
 }

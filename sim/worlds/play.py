@@ -31,7 +31,7 @@ class Player:
         self._scenario = scenario
         self._history = history
         self._world = world
-        self._memory = Memory(history.members)
+        self._memory = Memory(history.members, world.agent_url)
         self._exchanges: dict[str, Exchange] = {}
         self._faults = FaultEngine(scenario.faults, world, history, self._exchanges)
 
@@ -71,7 +71,7 @@ class Player:
         except NotPossible as reason:
             add(Fail(now_s(), op, str(reason)))
             return
-        add(Invoke(now_s(), op, request.action, request.sender, _arguments(operation)))
+        add(Invoke(now_s(), op, request.action, request.sender, {**_arguments(operation), **request.more}))
         exchange = self._exchanges[op] = Exchange(self._faults.reached(op))
         host, port = self._world.broker_address()
         try:
@@ -87,7 +87,7 @@ class Player:
         except TimeoutError:
             add(Info(now_s(), op, f"no answer within {OPERATION_TIMEOUT_S:g} s"))
         else:
-            self._memory.learn(operation, answer)
+            self._memory.learn(operation, request, answer)
             add(Ok(now_s(), op, answer.status, answer.body))
         finally:
             del self._exchanges[op]

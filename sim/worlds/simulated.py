@@ -179,7 +179,13 @@ class SimulatedWorld:
         self._config = configured(workshop.config, scenario)
         self._begin_s = 0.0
         members = {
-            workspace.name: Member(workspace.name, _workspace_id(workspace.name), workspace.delivery)
+            workspace.name: Member(
+                workspace.name,
+                _workspace_id(workspace.name),
+                workspace.delivery,
+                workspace.parent,
+                workspace.budget_cents,
+            )
             for workspace in scenario.workspaces
         }
         self.history = History(members, flags_of(self._config), watches_database=True)
@@ -236,12 +242,18 @@ class SimulatedWorld:
         await Broker(replace(self._config, database_url=url), clock=_VirtualClock()).start()
 
     def _workspace_rows(self) -> str:
+        known = {name: each for name, each in self.history.members.items() if each.delivery != "none"}
         rows = []
-        for member in self.history.members.values():
-            host, port = self._address(BROKER_AGENT + member.name)
-            url = f"http://{host}:{port}/"
-            rows.append(f"('{member.workspace_id}', '{member.name}', 'online', '{member.delivery}', '{url}')")
-        return f"INSERT INTO workspaces (id, name, status, delivery_mode, url) VALUES {', '.join(rows)}"
+        for name, member in known.items():
+            parent = known.get(member.parent or "")
+            above = "NULL" if parent is None else f"'{parent.workspace_id}'"
+            budget = "NULL" if member.budget_cents is None else member.budget_cents
+            rows.append(
+                f"('{member.workspace_id}', '{name}', 'online', '{member.delivery}', '{self.agent_url(name)}', "
+                f"{above}, {budget})"
+            )
+        columns = "id, name, status, delivery_mode, url, parent_id, budget_limit"
+        return f"INSERT INTO workspaces ({columns}) VALUES {', '.join(rows)}" if rows else ""
 
     def _proxy(self, link: str) -> Proxy:
         _, port = self._proxied[link]
@@ -294,6 +306,11 @@ class SimulatedWorld:
     def broker_address(self) -> Address:
         """Where clients reach the broker."""
         return self._address(CLIENT_BROKER)
+
+    def agent_url(self, workspace: str) -> str:
+        """Where the broker reaches a workspace's agent."""
+        host, port = self._address(BROKER_AGENT + workspace)
+        return f"http://{host}:{port}/"
 
     def start_client(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a client's work on the clients' machine."""

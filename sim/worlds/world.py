@@ -24,6 +24,9 @@ class World(Protocol):
     def broker_address(self) -> tuple[str, int]:
         """Where clients reach the broker (through the fault proxy, where there is one)."""
 
+    def agent_url(self, workspace: str) -> str:
+        """Where the broker reaches a workspace's agent (through the fault proxy, where there is one)."""
+
     def start_client(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a client's work."""
 

@@ -40,6 +40,12 @@ async def seed(it: World, count: int) -> list[str]:
         ("since_secs=-5", 400, "since_secs must be a positive integer"),
         ("before_ts=yesterday", 400, "before_ts must be an RFC 3339 timestamp"),
         ("before_ts=2026-01-01T00:00:00", 400, "before_ts must be an RFC 3339 timestamp"),
+        ("before_ts=2026-01-01", 400, "before_ts must be an RFC 3339 timestamp"),
+        ("before_ts=2026-W01-4T00:00:00Z", 400, "before_ts must be an RFC 3339 timestamp"),
+        ("before_ts=20260101T000000Z", 400, "before_ts must be an RFC 3339 timestamp"),
+        ("before_ts=2026-01-01T24:00:01Z", 400, "before_ts must be an RFC 3339 timestamp"),
+        ("since_secs=1.5", 400, "since_secs must be a positive integer"),
+        ("source=", 200, ""),
         ("before_ts=0001-01-01T00:00:00%2B14:00", 400, "before_ts must be an RFC 3339 timestamp"),
         (f"since_id={NOBODY}", 410, "since_id cursor not found"),
         ("since_id=junk", 410, "since_id cursor not found"),
@@ -50,7 +56,7 @@ def test_an_invalid_parameter_is_refused(database: Database, query: str, status:
         async with world(database) as it:
             got, body = await it.get(f"/workspaces/{POLLY}/activity?{query}")
             assert got == status
-            assert body["error"].startswith(error)
+            assert status == 200 or body["error"].startswith(error)
 
     asyncio.run(play())
 
@@ -68,6 +74,10 @@ def test_an_invalid_parameter_is_refused(database: Database, query: str, status:
         (f"peer_id={BOB}", []),
         ("since_secs=60", []),
         (f"before_ts={quote((NOON + timedelta(seconds=1)).isoformat())}", [1, 0]),
+        ("before_ts=2026-01-01t12:00:01.000000001z", [1, 0]),
+        ("limit=0", [5, 4, 3, 2, 1, 0]),
+        ("limit=-1", [5, 4, 3, 2, 1, 0]),
+        ("since_secs=9999999999999", []),
         ("since_id={0}", [1, 2, 3, 4, 5]),
         ("since_id={1}&limit=2", [2, 3]),
         ("since_id={1}&type=delegation", [3, 4, 5]),
@@ -82,6 +92,73 @@ def test_filters_and_order(database: Database, query: str, expected: list[int]) 
             status, rows = await it.get(f"/workspaces/{POLLY}/activity?{query.format(*ids)}")
             assert status == 200
             assert [row["id"] for row in rows] == [ids[number] for number in expected]
+
+    asyncio.run(play())
+
+
+ROW_KEYS = {
+    *("id", "workspace_id", "activity_type", "source_id", "target_id", "method", "summary", "duration_ms"),
+    *("status", "error_detail", "created_at", "seq"),
+}
+
+
+def test_a_row_has_every_key_and_bodies_only_where_there_are_any(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            await seed(it, 1)
+            _, (row,) = await it.get(f"/workspaces/{POLLY}/activity")
+            assert set(row) == ROW_KEYS
+            await it.rows.execute("UPDATE activity_logs SET request_body = '{\"a\": 1}', tool_trace = '[2]'")
+            _, (row,) = await it.get(f"/workspaces/{POLLY}/activity")
+            assert set(row) == ROW_KEYS | {"request_body", "tool_trace"}
+            assert (row["request_body"], row["tool_trace"]) == ({"a": 1}, [2])
+
+    asyncio.run(play())
+
+
+def test_at_most_500_rows_at_once_and_100_unless_asked(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            await it.rows.execute(
+                "INSERT INTO activity_logs (id, workspace_id, activity_type, created_at) "
+                "SELECT gen_random_uuid(), $1, 'agent_log', $2 FROM generate_series(1, 501)",
+                POLLY,
+                NOON,
+            )
+            for query, count in [("", 100), ("?limit=500", 500), ("?limit=501", 500), ("?limit=7", 7)]:
+                assert len((await it.get(f"/workspaces/{POLLY}/activity{query}"))[1]) == count
+
+    asyncio.run(play())
+
+
+def test_what_the_database_refuses_is_a_500_and_what_it_misses_a_503(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            (row_id,) = await seed(it, 1)
+            path = f"/workspaces/{POLLY}/activity"
+            for column, query, error in [("tool_trace", "", "query failed"), ("seq", row_id, "cursor lookup failed")]:
+                await it.rows.execute(f"ALTER TABLE activity_logs RENAME COLUMN {column} TO other")
+                try:
+                    refused = await it.get(f"{path}?since_id={query}")
+                finally:
+                    await it.rows.execute(f"ALTER TABLE activity_logs RENAME COLUMN other TO {column}")
+                assert refused == (500, {"error": error})
+            it.wire.silence()
+            status, body = await it.get(path)
+            assert (status, body["code"]) == (503, "platform_unavailable")
+
+    asyncio.run(play())
+
+
+def test_a_cursor_whose_row_was_pruned_is_gone_and_without_it_all_is_well(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            ids = await seed(it, 3)
+            path = f"/workspaces/{POLLY}/activity"
+            assert [row["id"] for row in (await it.get(f"{path}?since_id={ids[1]}"))[1]] == ids[2:]
+            await it.rows.execute("DELETE FROM activity_logs WHERE id = $1", ids[1])
+            assert (await it.get(f"{path}?since_id={ids[1]}"))[0] == 410
+            assert [row["id"] for row in (await it.get(path))[1]] == [ids[2], ids[0]]
 
     asyncio.run(play())
 

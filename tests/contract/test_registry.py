@@ -126,14 +126,118 @@ def test_heartbeats_move_the_status(database: Database, before: str, beat: dict[
             assert await it.post("/registry/heartbeat", body) == (200, {"status": "ok"})
             assert await it.rows.fetchval("SELECT status FROM workspaces WHERE id = $1", BOB) == after
             events = [row[0] for row in await it.rows.fetch("SELECT event_type FROM structure_events ORDER BY seq")]
+            turned = [] if after == before else [f"WORKSPACE_{after.upper()}"]
             changed = [] if before == "removed" else ["TASK_UPDATED"]
-            assert events == [*changed, "WORKSPACE_HEARTBEAT", "WORKSPACE_HEARTBEAT"]
+            assert events == [*turned, *changed, "WORKSPACE_HEARTBEAT", "WORKSPACE_HEARTBEAT"]
+
+    asyncio.run(play())
+
+
+def test_a_loopback_url_is_kept_and_any_other_replaced(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            for stored, offered, kept in [
+                ("http://127.0.0.1:9/", "http://localhost:1/", "http://127.0.0.1:9/"),
+                ("http://localhost:9/", "http://127.0.0.1:1/", "http://127.0.0.1:1/"),
+                (None, "http://127.0.0.1:1/", "http://127.0.0.1:1/"),
+            ]:
+                await it.rows.execute("UPDATE workspaces SET url = $1 WHERE id = $2", stored, BOB)
+                await it.rows.execute("DELETE FROM workspace_auth_tokens")
+                assert (await it.post("/registry/register", {"id": BOB, "url": offered, "agent_card": CARD}))[0] == 200
+                assert await it.rows.fetchval("SELECT url FROM workspaces WHERE id = $1", BOB) == kept
 
     asyncio.run(play())
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"workspace_id": BOB, "error_rate": "x"}, {"workspace_id": BOB, "active_tasks": True}]
+    ("workspace", "asked", "effective"),
+    [(BOB, None, "push"), (BOB, "poll", "poll"), (POLLY, None, "poll"), (POLLY, "push", "push"), (CARL, None, "push")],
+)
+def test_the_delivery_mode_is_what_was_asked_else_what_is_stored_else_push(
+    database: Database, workspace: str, asked: str | None, effective: str
+) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            order = {"id": workspace, "url": it.bob.url, "agent_card": CARD, "delivery_mode": asked}
+            status, body = await it.post("/registry/register", order)
+            assert (status, body["delivery_mode"]) == (200, effective)
+            row = await it.one("SELECT delivery_mode, status FROM workspaces WHERE id = $1", workspace)
+            assert tuple(row) == (effective, "online")
+            event = await it.one("SELECT event_type, workspace_id::text, payload FROM structure_events")
+            assert tuple(event)[:2] == ("WORKSPACE_ONLINE", workspace)
+            assert json.loads(event["payload"]) == {"delivery_mode": effective}
+
+    asyncio.run(play())
+
+
+def test_a_removed_workspace_stays_removed(database: Database) -> None:
+    """INV-99: neither registration nor heartbeat bring it back, and no token is given for it."""
+
+    async def play() -> None:
+        async with world(database) as it:
+            await it.rows.execute("UPDATE workspaces SET status = 'removed', url = NULL WHERE id = $1", BOB)
+            order = {"id": BOB, "url": it.bob.url, "agent_card": CARD}
+            assert await it.post("/registry/register", order) == (
+                200,
+                {"status": "registered", "delivery_mode": "push"},
+            )
+            assert await it.post("/registry/heartbeat", {"workspace_id": BOB}) == (200, {"status": "ok"})
+            row = await it.one("SELECT status, url, last_heartbeat_at FROM workspaces WHERE id = $1", BOB)
+            assert tuple(row) == ("removed", None, None)
+            assert await it.rows.fetchval("SELECT count(*) FROM workspace_auth_tokens") == 0
+            events = await it.rows.fetch("SELECT event_type FROM structure_events")
+            assert [row[0] for row in events] == ["WORKSPACE_HEARTBEAT"]
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(("decided", "after"), [(None, "offline"), ("paused", "paused"), ("removed", "removed")])
+def test_who_falls_silent_goes_offline(database: Database, decided: str | None, after: str) -> None:
+    async def play() -> None:
+        async with world(database, liveness_s=0.4) as it:
+            for _ in range(3):  # heard of again in time
+                await it.post("/registry/heartbeat", {"workspace_id": BOB})
+                await asyncio.sleep(0.2)
+                assert await it.rows.fetchval("SELECT status FROM workspaces WHERE id = $1", BOB) == "online"
+            if decided:
+                await it.rows.execute("UPDATE workspaces SET status = $1 WHERE id = $2", decided, BOB)
+            await asyncio.sleep(0.5)
+            assert await it.rows.fetchval("SELECT status FROM workspaces WHERE id = $1", BOB) == after
+            gone = await it.rows.fetchval(
+                "SELECT count(*) FROM structure_events WHERE event_type = 'WORKSPACE_OFFLINE' AND workspace_id = $1",
+                BOB,
+            )
+            assert gone == (after == "offline")
+
+    asyncio.run(play())
+
+
+def test_registration_that_the_database_refuses_is_a_500_and_one_that_it_misses_a_503(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            order = {"id": BOB, "url": it.bob.url, "agent_card": CARD}
+            await it.rows.execute("ALTER TABLE workspaces RENAME COLUMN agent_card TO card")
+            try:
+                refused = await it.post("/registry/register", order)
+            finally:
+                await it.rows.execute("ALTER TABLE workspaces RENAME COLUMN card TO agent_card")
+            assert refused == (500, {"error": "registration failed"})
+            it.wire.silence()
+            assert (await it.post("/registry/register", order))[0] == 503
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"workspace_id": BOB, "error_rate": "x"},
+        {"workspace_id": BOB, "active_tasks": True},
+        {"workspace_id": BOB, "sample_error": 1},
+        {"workspace_id": BOB, "uptime_seconds": "x"},
+        {"workspace_id": "bob"},
+    ],
 )
 def test_a_bad_heartbeat_is_refused(database: Database, body: object) -> None:
     async def play() -> None:
@@ -154,14 +258,16 @@ def test_watchers_see_what_the_hierarchy_allows(database: Database) -> None:
             ):
                 _, body = await it.delegate()
                 for watcher in (canvas, ann):
-                    events = [await watcher.receive_json(timeout=5) for _ in range(3)]
-                    assert [event["event"] for event in events] == [
-                        "DELEGATION_SENT",
-                        "DELEGATION_STATUS",
-                        "DELEGATION_COMPLETE",
+                    events = [await watcher.receive_json(timeout=5) for _ in range(5)]
+                    assert [(event["event"], event["workspace_id"]) for event in events] == [
+                        ("DELEGATION_SENT", ANN),
+                        ("DELEGATION_STATUS", ANN),
+                        ("ACTIVITY_LOGGED", BOB),
+                        ("ACTIVITY_LOGGED", BOB),
+                        ("DELEGATION_COMPLETE", ANN),
                     ]
-                    assert {event["workspace_id"] for event in events} == {ANN}
-                    assert {event["payload"]["delegation_id"] for event in events} == {body["delegation_id"]}
+                    told = {event["payload"].get("delegation_id") for event in events if event["workspace_id"] == ANN}
+                    assert told == {body["delegation_id"]}
                 with pytest.raises(TimeoutError):
                     await stranger.receive(timeout=0.2)
 

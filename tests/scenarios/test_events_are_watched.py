@@ -33,6 +33,8 @@ def test_what_the_broker_broadcasts_is_in_the_history(workshop: Workshop) -> Non
     assert broadcasts_of(run) == [
         ("DELEGATION_SENT", None),
         ("DELEGATION_STATUS", "dispatched"),
+        ("ACTIVITY_LOGGED", "ok"),
+        ("ACTIVITY_LOGGED", "ok"),
         ("DELEGATION_COMPLETE", None),
     ]
     assert run.judgement.verdict == "passed"

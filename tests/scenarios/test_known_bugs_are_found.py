@@ -2,7 +2,8 @@
 
 A green suite over a correct broker (`test_scenarios_hold`) proves nothing about the suite. The first two of these
 patches are what the project began with: the execution tied to the request (`H1`, five days of lost delegations), and
-the inbox row written apart from the transaction that ends a delegation. The others are about what MCP tools say.
+the inbox row written apart from the transaction that ends a delegation. Then come the inbox cursor, the gates, and what
+MCP tools say.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from typing import Any
 
 import pytest
 
-from reference_impl import executor
+from reference_impl import executor, inbound, proxy
 from reference_impl.background import Background
 from reference_impl.executor import Executor
+from reference_impl.http import activity
 from reference_impl.mcp import tools
 from reference_impl.outcome import Outcomes, write_inbox_row
-from reference_impl.records import Delegation
+from reference_impl.records import SLOT, Delegation
 from reference_impl.store import UNREACHABLE
 from reference_impl.terms import terms_of
 from sim.scenario.loading import load_file
@@ -89,6 +91,53 @@ def hide_the_kind_of_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "terms_of", lambda tool: replace(terms_of(tool), failure=lambda error: error.error))
 
 
+def let_the_cursor_count_timestamps_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`H43`: of several rows of one instant, those behind the cursor's row are never given."""
+    add = activity._Where.add
+
+    def add_without_seq(self: Any, condition: str, *values: Any) -> None:
+        if condition == "(created_at, seq) > ({}, {})":
+            condition, values = "created_at > {}", values[:1]
+        add(self, condition, *values)
+
+    monkeypatch.setattr(activity._Where, "add", add_without_seq)
+
+
+def let_writers_overtake_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`D27`: a row's timestamp is taken when its writer begins, and nobody waits for anybody."""
+    slot = "\nslot AS (SELECT $2::uuid AS id, $1::timestamptz AS activity_at)"
+    monkeypatch.setattr(inbound, "_INGEST", inbound._INGEST.replace(SLOT, slot))
+
+
+def look_cursors_up_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cursor is taken from whatever workspace it comes."""
+    monkeypatch.setattr(
+        activity, "_CURSOR", "SELECT created_at, seq FROM activity_logs WHERE id = $1 OR $2::uuid IS NULL"
+    )
+
+
+def let_everybody_communicate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hierarchy is not asked."""
+
+    async def allowed(*_: Any) -> bool:
+        return True
+
+    monkeypatch.setattr(proxy, "may_communicate", allowed)
+
+
+def read_the_mode_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second attempt goes where the first one went."""
+    read_mode = proxy.Proxy._read_mode
+
+    async def remembered(self: Any, target: str, message: Any, deadline_s: float) -> tuple[str, str]:
+        known = self.__dict__.setdefault("known", {})
+        if message.key not in known:
+            known[message.key] = await read_mode(self, target, message, deadline_s)
+        return known[message.key]  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(proxy.Proxy, "_read_mode", remembered)
+
+
 @pytest.mark.parametrize(
     ("bug", "family", "invariants"),
     [
@@ -98,6 +147,11 @@ def hide_the_kind_of_failure(monkeypatch: pytest.MonkeyPatch) -> None:
         (write_the_outcome_in_the_budget_of_the_call, "mcp", {"INV-03", "INV-61"}),
         (call_it_delivered_when_it_is_sent, "mcp", {"INV-66"}),
         (hide_the_kind_of_failure, "mcp", {"INV-63"}),
+        (let_the_cursor_count_timestamps_only, "inbox_cursor", {"INV-90"}),
+        (let_writers_overtake_each_other, "inbox_cursor", {"INV-90"}),
+        (look_cursors_up_everywhere, "inbox_cursor", {"INV-91"}),
+        (let_everybody_communicate, "routing_and_access", {"INV-15"}),
+        (read_the_mode_once, "routing_and_access", {"INV-10"}),
     ],
 )
 def test_a_family_fails_when_its_bug_is_put_back(

@@ -53,6 +53,7 @@ class Run:
     queue: list[dict[str, Any]] = field(default_factory=list)
     inbox: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     listing: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
     has_final: bool = True
     has_rows: bool = True
     contacts: int = 0
@@ -61,7 +62,7 @@ class Run:
     def members(self) -> dict[str, Member]:
         """The four workspaces."""
         return {
-            name: Member(name, workspace_id(name), "poll" if name in ("ann", "cid") else "push")
+            name: Member(name, workspace_id(name), "poll" if name in ("ann", "cid") else "push", self.parents.get(name))
             for name in ("ann", "bob", "cid", "dee")
         }
 
@@ -125,6 +126,14 @@ class Run:
     def listed(self, op: str, *, at_s: float, entries: list[dict[str, Any]], of: str = "ann") -> None:
         """A listing that a client read."""
         self.entries += [Invoke(at_s, op, "list", of, {}), Ok(at_s + 0.01, op, 200, entries)]
+
+    def polled(
+        self, op: str, *, at_s: float, since: str | None, given: list[int], of: str = "ann", status: int = 200
+    ) -> None:
+        """A poll of an inbox; the rows that it was given are numbers of `activity`; ids are `row-<number>`."""
+        rows = [{"id": f"row-{number}", "workspace_id": self.activity[number]["workspace_id"]} for number in given]
+        self.entries.append(Invoke(at_s, op, "inbox", of, {"cursor": None, "since": since}))
+        self.entries.append(Ok(at_s + 0.01, op, status, rows if status == 200 else {"error": "no"}))
 
     def fault(self, fault: str, *, where: str, at_s: float, until_s: float) -> None:
         """A fault's span."""
@@ -287,7 +296,9 @@ class Run:
         history = History(self.members, self.flags, sorted(self.entries, key=lambda entry: entry.at_s), EPOCH, True)
         if self.has_final:
             rows = {
-                "activity_logs": self.activity,
+                "activity_logs": [
+                    {"id": f"row-{number}", "seq": number} | row for number, row in enumerate(self.activity)
+                ],
                 "delegations": self.ledger,
                 "structure_events": self.events,
                 "a2a_queue": self.queue,

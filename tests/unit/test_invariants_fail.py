@@ -148,6 +148,76 @@ def push_row_doubled() -> Run:
     return run
 
 
+def retried_on_the_reading_of_the_first_attempt() -> Run:
+    run = Run().completed()
+    run.entries = [entry for entry in run.entries if not isinstance(entry, Contact)]
+    run.contacts = 0
+    run.contact("id-d1", at_s=0.1, status=503, text=None, restarting=True)
+    run.contact("id-d1", at_s=8.2, mode=None)
+    return run
+
+
+def sent_against_the_hierarchy() -> Run:
+    return Run(parents={"bob": "dee"}).completed()
+
+
+def left_against_the_hierarchy() -> Run:
+    run = Run(parents={"cid": "dee"}).failed(target="cid")
+    run.without(Contact)
+    run.without(ModeRead)
+    run.inbound("id-d1", target="cid")
+    return run
+
+
+def inbox_of(*polls: tuple[str | None, list[int]], status: int = 200, rows: int = 4) -> Run:
+    """Polls of ann's inbox, which has rows of one instant; the row after them is cid's."""
+    run = Run()
+    for number in range(rows):
+        run.inbound(f"id-{number}", target="ann")
+    run.inbound("id-cid", target="cid")
+    for number, (since, given) in enumerate(polls, start=1):
+        run.polled(f"i{number}", at_s=float(number), since=since, given=given, status=status)
+    return run
+
+
+def row_of_the_same_instant_skipped() -> Run:
+    """H43."""
+    return inbox_of((None, [0]), ("row-0", [2, 3]))
+
+
+def row_that_came_late_skipped() -> Run:
+    """D27: it became visible behind what the first poll was given."""
+    return inbox_of((None, [3, 1, 0]))
+
+
+def row_before_the_first_skipped() -> Run:
+    return inbox_of((None, [3, 2, 1]))
+
+
+def cursor_row_given_again() -> Run:
+    return inbox_of((None, [0]), ("row-0", [0, 1]))
+
+
+def newest_first_behind_a_cursor() -> Run:
+    return inbox_of((None, [0]), ("row-0", [2, 1]))
+
+
+def foreign_cursor_taken() -> Run:
+    return inbox_of(("row-4", []))
+
+
+def lost_cursor_taken() -> Run:
+    return inbox_of(("row-99", []))
+
+
+def own_cursor_refused() -> Run:
+    return inbox_of(("row-0", []), status=410)
+
+
+def foreign_rows_given() -> Run:
+    return inbox_of((None, [4]))
+
+
 def sent_three_times() -> Run:
     run = Run().completed()
     run.without(Contact)
@@ -483,6 +553,9 @@ CASES = (
     Case("INV-14", push_row_lost, "left 0 a2a_receive rows for bob where there must be exactly one", "s1"),
     Case("INV-14", push_row_lost_with_its_sender, "left 0 a2a_receive rows for bob where there must be exactly one"),
     Case("INV-14", push_row_doubled, "left 2 a2a_receive rows for bob where there must be exactly one"),
+    Case("INV-10", retried_on_the_reading_of_the_first_attempt, "had not been read as push"),
+    Case("INV-15", sent_against_the_hierarchy, "there are 1 requests at bob and 1 rows for it"),
+    Case("INV-15", left_against_the_hierarchy, "there are 0 requests at cid and 1 rows for it"),
     Case("INV-20", sent_three_times, "d1 (ann to bob) was sent to bob 3 times; 2 is the most"),
     Case("INV-21", retried_at_once, "again 3.000 s after the first attempt; the delay is 8 s"),
     Case("INV-22", retried_after_busy, "(request 3) although the agent had got it in request 2: it answered 503"),
@@ -542,6 +615,15 @@ CASES = (
     Case("INV-65", mcp.told_of_another_task, "was told of another task (id-d9)", "c1"),
     Case("INV-65", mcp.task_not_found, "was told that there is no such task", "c1"),
     Case("INV-66", mcp.delivered_before_the_reply, "until then nobody had replied to it", "c1"),
+    Case("INV-90", row_of_the_same_instant_skipped, "skips 1 of the rows before its last one", "i2"),
+    Case("INV-90", row_that_came_late_skipped, "skips 1 of the rows before its last one", "i1"),
+    Case("INV-90", row_before_the_first_skipped, "skips 1 of the rows before its last one", "i1"),
+    Case("INV-90", cursor_row_given_again, "has rows that are not past its cursor", "i2"),
+    Case("INV-90", newest_first_behind_a_cursor, "has rows in another order than they came", "i2"),
+    Case("INV-91", foreign_cursor_taken, "was answered 200 to a cursor that is no row of its own", "i1"),
+    Case("INV-91", lost_cursor_taken, "was answered 200 to a cursor that is no row of its own", "i1"),
+    Case("INV-91", own_cursor_refused, "was answered 410, though the cursor's row is its own and is there", "i1"),
+    Case("INV-91", foreign_rows_given, "was given rows of another workspace", "i1"),
 )
 
 

@@ -166,6 +166,37 @@ def answers_of_every_kind() -> Run:
     return run
 
 
+def polled_with_a_cursor() -> Run:
+    """Four rows of one instant, in three polls; another workspace's cursor, and a lost one."""
+    run = Run()
+    for number in range(4):
+        run.inbound(f"id-{number}", target="ann")
+    run.inbound("id-cid", target="cid")
+    run.polled("i1", at_s=1.0, since=None, given=[1, 0])
+    run.polled("i2", at_s=2.0, since="row-1", given=[2])
+    run.polled("i3", at_s=3.0, since="row-2", given=[3])
+    run.polled("i4", at_s=4.0, since="row-3", given=[])
+    run.polled("i5", at_s=5.0, since="row-4", given=[], status=410)
+    run.polled("i6", at_s=6.0, since="row-99", given=[], status=410)
+    run.polled("i7", at_s=7.0, since=None, given=[3, 2, 1, 0])
+    return run
+
+
+def denied_by_the_hierarchy() -> Run:
+    """ann is a root, bob has a parent; nothing but the caller's own rows comes of it."""
+    run = Run(parents={"bob": "dee"})
+    run.asked("d1", answer=(202, {"delegation_id": "id-d1", "status": "delegated"}))
+    run.stored("id-d1", task="work of d1", status="failed", detail="access denied")
+    return run
+
+
+def pushed_after_it_polled() -> Run:
+    """cid asks to be pushed to; that it was made to poll says nothing any more."""
+    run = Run().completed(target="cid", at_s=5.0)
+    run.entries += [Invoke(1.0, "r1", "register", "cid", {"delivery": "push"}), Ok(1.1, "r1", 200, {})]
+    return run
+
+
 def refused() -> Run:
     run = Run()
     run.asked("d1", answer=(400, {"error": "self-delegation not permitted"}))
@@ -188,6 +219,9 @@ CORRECT: tuple[Callable[[], Run], ...] = (
     key_freed_and_the_first_rows_gone,
     one_key_of_two_sources,
     fallback_announced,
+    polled_with_a_cursor,
+    denied_by_the_hierarchy,
+    pushed_after_it_polled,
     waiting_in_the_queue,
     reply_lost_to_a_fault_of_the_link,
     reply_lost_with_the_broker,
