@@ -15,13 +15,15 @@ from reference_impl.auth import Guard
 from reference_impl.background import Background
 from reference_impl.clock import Clock, SystemClock
 from reference_impl.config import Config
+from reference_impl.drain import Drain
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.executor import Executor
-from reference_impl.http import a2a, activity, delegations, events, health, registry
+from reference_impl.http import a2a, activity, admin, delegations, events, health, queue, registry
 from reference_impl.http.common import REQUEST_BYTES_MAX, errors_as_json
 from reference_impl.inbound import Inbound
 from reference_impl.outcome import Outcomes
 from reference_impl.proxy import Proxy
+from reference_impl.queue import Queue
 from reference_impl.recovery import Recovery
 from reference_impl.services import SERVICES, Services
 from reference_impl.store import Store
@@ -67,8 +69,9 @@ class Broker:
         await runner.setup()
         opened.push_async_callback(self._wind_down, runner)
         await recovery.recover()
-        patrol = asyncio.create_task(recovery.patrol(), name="patrol")
-        opened.push_async_callback(_end, patrol)
+        await services.drain.recover()
+        for watch in (recovery.patrol, services.drain.sweep):
+            opened.push_async_callback(_end, asyncio.create_task(watch(), name=watch.__qualname__))
         # Listening comes last: nobody can ask before everything is in order.
         await web.TCPSite(runner, config.host, config.port).start()
         self._runner = runner
@@ -89,6 +92,7 @@ class Broker:
         watchers, background = self._watchers, self._background
         event_factory = EventFactory(clock, new_id)
         outcomes = Outcomes(config=config, store=store, events=event_factory, watchers=watchers, new_id=new_id)
+        held = Queue(store=store, clock=clock, new_id=new_id)
         proxy = Proxy(
             store=store,
             agents=agents,
@@ -102,6 +106,7 @@ class Broker:
             ),
             events=event_factory,
             watchers=watchers,
+            queue=held,
             connect_timeout_s=config.connect_timeout_s,
             new_id=new_id,
         )
@@ -113,6 +118,17 @@ class Broker:
             events=event_factory,
             watchers=watchers,
             background=background,
+            queue=held,
+            new_id=new_id,
+        )
+        drain = Drain(
+            config=config,
+            store=store,
+            queue=held,
+            proxy=proxy,
+            outcomes=outcomes,
+            background=background,
+            clock=clock,
             new_id=new_id,
         )
         recovery = Recovery(
@@ -144,6 +160,7 @@ class Broker:
             proxy=proxy,
             outcomes=outcomes,
             acceptance=acceptance,
+            drain=drain,
         )
         return services, recovery
 
@@ -151,7 +168,7 @@ class Broker:
 def _runner(services: Services) -> web.AppRunner:
     app = web.Application(middlewares=[errors_as_json], client_max_size=REQUEST_BYTES_MAX)
     app[SERVICES] = services
-    for resource in (a2a, activity, delegations, events, health, registry):
+    for resource in (a2a, activity, admin, delegations, events, health, queue, registry):
         resource.add_routes(app)
     # A client that hangs up cancels its handler. What must survive that is detached.
     grace_s = services.config.grace_s

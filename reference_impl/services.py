@@ -12,6 +12,7 @@ from reference_impl.auth import Guard
 from reference_impl.background import Background
 from reference_impl.clock import Clock
 from reference_impl.config import Config
+from reference_impl.drain import Drain
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.outcome import Outcomes
 from reference_impl.proxy import Proxy
@@ -35,6 +36,7 @@ class Services:
     proxy: Proxy
     outcomes: Outcomes
     acceptance: Acceptance
+    drain: Drain
 
 
 SERVICES = web.AppKey("SERVICES", Services)

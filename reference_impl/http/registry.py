@@ -40,7 +40,7 @@ SET last_heartbeat_at = $2, last_error_rate = $3::float8, active_tasks = $4, cur
     END
 FROM before
 WHERE workspaces.id = before.id
-RETURNING before.current_task
+RETURNING before.current_task, active_tasks < max_concurrent_tasks AS has_capacity
 """
 
 
@@ -98,7 +98,7 @@ async def register(request: web.Request) -> web.Response:
 
 
 async def heartbeat(request: web.Request) -> web.Response:
-    """The queue's drain starts here, once there is a queue: `active_tasks < max_concurrent_tasks`."""
+    """An agent lives. If it has capacity, a drain of its queue starts (INV-80)."""
     services = request.app[SERVICES]
     body = await json_body(request, error="invalid heartbeat request")
     try:
@@ -116,7 +116,7 @@ async def heartbeat(request: web.Request) -> web.Response:
     changed = make("TASK_UPDATED", workspace, {"current_task": task, "active_tasks": active_tasks})
     shown = bearer(request)
 
-    async def store(connection: Connection) -> list[Event]:
+    async def store(connection: Connection) -> tuple[list[Event], bool]:
         async with transaction(connection):
             services.guard.prove(await live_hashes(connection, workspace), shown, "workspace")
             row = await connection.fetchrow(
@@ -132,10 +132,13 @@ async def heartbeat(request: web.Request) -> web.Response:
             news = [changed, beat] if row and (row["current_task"] or "") != task else [beat]
             for event in news:
                 await store_event(connection, event)
-            return news
+            return news, row is not None and row["has_capacity"]
 
-    for event in await services.store.run(store):
+    news, has_capacity = await services.store.run(store)
+    for event in news:
         services.watchers.broadcast(event)
+    if has_capacity:
+        services.drain.start(workspace)
     return answer({"status": "ok"})
 
 
