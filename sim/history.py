@@ -30,8 +30,8 @@ def message_id_of(op: str) -> str:
 class Invoke:
     """A client starts operation `op` as `workspace` (a name); `action` is the step's verb.
 
-    `arguments`, with workspaces by name: `delegate` {target, task, key}, `send` {target, text} (its message
-    id is `message_id_of(op)`), `report` {delegation (an op), status, text}, `heartbeat` {active_tasks}.
+    `arguments`, with workspaces by name: `delegate` {target, task, key}, `send` {target, text, expires_in_s} (its
+    message id is `message_id_of(op)`), `report` {delegation (an op), status, text}, `heartbeat` {active_tasks}.
     """
 
     at_s: float
