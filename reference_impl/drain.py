@@ -47,6 +47,7 @@ from reference_impl.records import delegation_from
 from reference_impl.store import RETRYABLE, Connection, Record, Store, describe
 
 _LOST = "delivery_unknown: broker restarted while the request was in flight"
+_EXPIRED = "expired in the queue"
 _DOUBT_LASTS_S = 1000.0
 """As for recovery: so long a late packet can still bring an item about."""
 _VIA, _VIA_DROP = "queue_drain", "queue_drain_drop"
@@ -171,13 +172,12 @@ class Drain:
         )
         if route.busy:
             return _Returned(None)
-        at = self._clock.now()
 
         async def begin(connection: Connection) -> str | None:
             row = await _find_delegation(connection, item)
             if row is not None and is_terminal(row["status"]):
                 return f"the delegation is {row['status']} already"
-            return None if await mark_sent(connection, item, at=at) else "the claim is void"
+            return None if await mark_sent(connection, item, at=self._clock.now()) else _EXPIRED
 
         obstacle = await self._store.persist(begin)
         if obstacle is not None:
@@ -207,7 +207,7 @@ class Drain:
         now = self._clock.now()
         for item in await self._store.persist(lambda connection: read_unattended(connection, at=now)):
             if item.claim_id is None:
-                await self._end(item, _dropped("expired in the queue"), via=_VIA_DROP)
+                await self._end(item, _dropped(_EXPIRED), via=_VIA_DROP)
             elif item.target in self._drained:
                 continue
             elif item.sent:

@@ -59,7 +59,10 @@ FROM next WHERE item.id = next.id
 RETURNING {_COLUMNS}
 """
 
-_MARK_SENT = "UPDATE a2a_queue SET dispatched_at = $3 WHERE id = $1 AND claim_id = $2 AND status = 'dispatched'"
+_MARK_SENT = """
+UPDATE a2a_queue SET dispatched_at = $3
+WHERE id = $1 AND claim_id = $2 AND status = 'dispatched' AND (expires_at IS NULL OR expires_at > $3)
+"""
 
 _GIVE_BACK = """
 UPDATE a2a_queue
@@ -198,7 +201,7 @@ async def claim(connection: Connection, workspace: str, *, claim_id: str, at: da
 
 
 async def mark_sent(connection: Connection, item: Item, *, at: datetime) -> bool:
-    """Note that the agent may get the item from now on. False if the claim is void."""
+    """Note that the agent may get the item from now on. False if it has expired meanwhile."""
     return not (await connection.execute(_MARK_SENT, item.id, item.claim_id, at)).endswith(" 0")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.invariants import delivery, finality, idempotency, inbox, ledger, listing, liveness, push_fallback
+from sim.invariants import delivery, finality, idempotency, inbox, ledger, listing, liveness, push_fallback, queue
 from sim.invariants.delegations import Part
 from sim.invariants.violation import Invariant
 
@@ -202,6 +202,76 @@ ALL: tuple[Invariant, ...] = (
         "Keys of different sources do not mix, and without a key nothing is a repetition.",
         "S3",
         idempotency.keys_do_not_mix,
+    ),
+    Invariant(
+        "INV-70",
+        "A busy agent is spared: a message for it is queued, which leaves an item, or refused.",
+        "#1870; decisions §7",
+        queue.busy_agent_is_spared,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-72",
+        "A message has at most one item that waits or is on its way.",
+        "042",
+        queue.one_active_item,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-73",
+        "An item is sent at most once an attempt: no two drains have it.",
+        "042",
+        queue.sent_once_an_attempt,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-74",
+        "The higher priority is sent first, then the older; what has expired is not sent.",
+        "042",
+        queue.in_order_and_in_time,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-75",
+        "Every item ends, and completed only if its agent replied.",
+        "c6381093; decisions §7",
+        queue.every_item_ends,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-76",
+        "An item has at most five attempts.",
+        "G",
+        queue.at_most_five_attempts,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-78",
+        "The late reply to a queued delegation is the result of that delegation.",
+        "d97d7d47; decisions §7",
+        queue.late_reply_reaches_its_delegation,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-79",
+        "A failed or dropped item fails its delegation, for the same reason.",
+        "core#4459; decisions §7",
+        queue.failed_item_fails_its_delegation,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-80",
+        "What waits is sent only while its agent has capacity.",
+        "G",
+        queue.drained_only_with_capacity,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-81",
+        "Every heartbeat is told of in an event.",
+        "d552c43b",
+        queue.every_heartbeat_is_told,
+        _ROWS,
     ),
 )
 

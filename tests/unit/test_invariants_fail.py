@@ -14,6 +14,7 @@ from sim.invariants.registry import ALL
 from sim.invariants.verdict import judge
 
 from .histories import Run, at, scenario, workspace_id
+from .spoiled_queues import QUEUE
 
 ACCEPTED = (202, {"delegation_id": "id-d1", "status": "delegated"})
 
@@ -76,7 +77,7 @@ def queued_without_an_item() -> Run:
 def queue_item_claimed_for_ever() -> Run:
     """D3."""
     run = queued_without_an_item()
-    run.queue.append({"body": {"params": {"message": {"messageId": "id-d1"}}}, "status": "dispatched"})
+    run.item("id-d1", "dispatched", at_s=0.02)
     return run
 
 
@@ -529,6 +530,7 @@ CASES = (
     Case("INV-52", key_held_by_what_was_said_to_have_failed, "which had failed before, instead of a new one", "d2"),
     Case("INV-53", keys_of_two_sources_mixed, "do not share a source and a key", "d1/d2"),
     Case("INV-53", repetition_without_a_key, "d9 has no key and was answered as a repetition", "d9"),
+    *(Case(*spoiled) for spoiled in QUEUE),
 )
 
 
