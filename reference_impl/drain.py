@@ -24,12 +24,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from reference_impl.attempt import Delivery, ProxyError
 from reference_impl.background import Background
 from reference_impl.clock import Clock
 from reference_impl.config import Config
 from reference_impl.executor import outcome_of
 from reference_impl.outcome import Outcome, Outcomes, Queued, failed, is_terminal
-from reference_impl.proxy import Delivery, Proxy, ProxyError
+from reference_impl.proxy import Proxy
 from reference_impl.queue import (
     ATTEMPTS_MAX,
     Closing,

@@ -13,11 +13,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from reference_impl.attempt import AT_CAPACITY, Delivery, ProxyError, Reply
 from reference_impl.background import Background
 from reference_impl.config import Config
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.outcome import Completed, Outcome, Outcomes, Queued, failed
-from reference_impl.proxy import AT_CAPACITY, Delivery, Proxy, ProxyError, Reply
+from reference_impl.proxy import Proxy
 from reference_impl.queue import Queue
 from reference_impl.records import Advanced, Delegation, Step, advance, read_status
 from reference_impl.reply import read_reply

@@ -14,9 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
-from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import asyncpg
 
@@ -28,19 +26,18 @@ from reference_impl.agent_client import (
     NotDelivered,
     ReplyTooLarge,
 )
+from reference_impl.attempt import AT_CAPACITY, Delivery, ProxyError, Reply, judge
 from reference_impl.events import EventFactory, Watchers, store_event
 from reference_impl.inbound import Envelope, Inbound, Result
 from reference_impl.message import Message, normalise
 from reference_impl.queue import Queue
-from reference_impl.reply import is_queued
 from reference_impl.store import RETRYABLE, Store, Work
 from reference_impl.targets import TargetResolver, UnsafeTarget
-from reference_impl.text import dump_json, parse_object
+from reference_impl.text import dump_json
 
 T = TypeVar("T")
 
 SYSTEM_CALLERS = ("webhook:", "system:", "test:", "channel:")
-AT_CAPACITY = "Delegation queued — target at capacity"
 _UNREACHABLE = "failed to reach workspace agent"
 _QUEUED = "workspace agent busy — request queued, will dispatch when capacity available"
 _RETRY_AFTER_S = 30
@@ -48,26 +45,6 @@ _MODE = """
 SELECT delivery_mode, name, active_tasks >= max_concurrent_tasks AS busy FROM workspaces WHERE id = $1
 """
 _log = logging.getLogger(__name__)
-
-
-class Delivery(Enum):
-    """What a failed attempt means for the message."""
-
-    REFUSED = "the broker itself declined to send it"
-    NOT_DELIVERED = "the agent cannot have got it"
-    UNKNOWN = "the agent may have got it"
-    ANSWERED = "the agent got it and answered with an error"
-
-
-class ProxyError(Exception):
-    """The attempt failed: the HTTP answer to give, and what it means for the message."""
-
-    def __init__(self, status: int, error: str, /, *, delivery: Delivery = Delivery.REFUSED, **extra: Any) -> None:
-        super().__init__(error)
-        self.status = status
-        self.error = error
-        self.delivery = delivery
-        self.payload = {"error": error, **extra}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +55,6 @@ class Route:
     envelope: Envelope
     url: str | None
     busy: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A successful attempt. `queued` says so if the target has the message but no answer yet."""
-
-    status: int
-    body: bytes
-    truncated: bool = False
-    queued: str | None = None
 
 
 class Proxy:
@@ -256,7 +223,7 @@ class Proxy:
         failure: ProxyError | None = None
         try:
             answer = await self._agents.send(url, envelope.message.body.encode(), deadline_s=deadline_s)
-            reply = _judge(answer)
+            reply = judge(answer)
         except UnsafeTarget as error:
             failure = _unsafe(error)
         except NotDelivered as error:
@@ -282,49 +249,6 @@ class Proxy:
         if failure is not None:
             raise failure
         return reply
-
-
-def _judge(answer: AgentReply) -> Reply:
-    """Success is a 2xx with at least one byte of body, whatever the connection did then (H10, INV-23)."""
-    if 200 <= answer.status < 300:
-        if answer.body:
-            queued = "Delegation queued — target at capacity" if is_queued(answer.status, answer.body) else None
-            return Reply(answer.status, answer.body, truncated=not answer.complete, queued=queued)
-        if answer.complete:
-            raise ProxyError(answer.status, "agent returned empty response body", delivery=Delivery.ANSWERED)
-        raise ProxyError(502, "failed to read agent response", delivery=Delivery.ANSWERED, delivery_confirmed=True)
-    if not answer.complete:
-        raise ProxyError(
-            answer.status,
-            "failed to read agent response",
-            delivery=Delivery.ANSWERED,
-            delivery_confirmed=False,
-        )
-    raise _refusal(answer)
-
-
-def _refusal(answer: AgentReply) -> ProxyError:
-    """The error that the agent answered with. `restarting` says that it has not taken the message."""
-    try:
-        document = parse_object(answer.body)
-    except ValueError:
-        document = {}
-    error = document.get("error")
-    flags = {flag: True for flag in ("restarting", "busy") if document.get(flag) is True}
-    restarting = answer.status == HTTPStatus.SERVICE_UNAVAILABLE and "restarting" in flags
-    return ProxyError(
-        answer.status,
-        error if isinstance(error, str) and error else _phrase(answer.status),
-        delivery=Delivery.NOT_DELIVERED if restarting else Delivery.ANSWERED,
-        **flags,
-    )
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return f"HTTP status {status}"
 
 
 def _mode_unknown() -> ProxyError:

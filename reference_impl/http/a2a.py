@@ -6,8 +6,9 @@ import asyncio
 
 from aiohttp import web
 
+from reference_impl.attempt import ProxyError, Reply
 from reference_impl.http.common import Problem, answer, bearer, raw_body, workspace_of
-from reference_impl.proxy import SYSTEM_CALLERS, Proxy, ProxyError, Reply, Route
+from reference_impl.proxy import SYSTEM_CALLERS, Proxy, Route
 from reference_impl.services import SERVICES
 from reference_impl.text import parse_uuid
 
