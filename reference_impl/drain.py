@@ -1,8 +1,10 @@
 """Bringing queued messages to their targets once those have capacity again: one at a time a workspace.
 
 A heartbeat with capacity starts a drain of one item; the sweeper starts the same for everybody, so that no item
-needs a heartbeat to get on (H49), drops what has expired, and sees to items whose drain is no more. What may have
-reached the agent is not sent again. An item and its delegation end in one transaction (D23, H22, H57, H66).
+needs a heartbeat to get on (H49), drops what has expired, and sees to items whose drain is no more. After an
+attempt in vain the sweeper leaves the target alone for a while, so that a restart does not use up all attempts
+(H56). What may have reached the agent is not sent again. An item and its delegation end in one transaction (D23,
+H22, H57, H66).
 
 | what came of the attempt | item | its delegation |
 |---|---|---|
@@ -51,6 +53,7 @@ _LOST = "delivery_unknown: broker restarted while the request was in flight"
 _EXPIRED = "expired in the queue"
 _DOUBT_LASTS_S = 1000.0
 """As for recovery: so long a late packet can still bring an item about."""
+_REST_MAX_S = 80.0
 _VIA, _VIA_DROP = "queue_drain", "queue_drain_drop"
 _FIND_DELEGATION = """
 SELECT delegation_id, workspace_id, target_id, status, request_body ->> 'task' AS task, created_at
@@ -100,12 +103,13 @@ class Drain:
         self._background = background
         self._clock = clock
         self._new_id = new_id
-        self._drained: set[str] = set()
+        self._draining: set[str] = set()
+        self._rests_until_s: dict[str, float] = {}
 
     def start(self, workspace: str) -> None:
         """Drain one item of the workspace, apart from the caller, unless one is being drained."""
-        if workspace not in self._drained:
-            self._drained.add(workspace)
+        if workspace not in self._draining:
+            self._draining.add(workspace)
             self._background.detach(self._drain(workspace), name=f"drain {workspace}")
 
     async def recover(self) -> None:
@@ -128,8 +132,9 @@ class Drain:
                     _log.exception("the queue cannot be swept; the next sweep tries again")
                     continue
                 for workspace in waiting:
-                    self.start(workspace)
-                if waiting or self._drained:
+                    if self._rests_until_s.get(workspace, 0.0) <= loop.time():
+                        self.start(workspace)
+                if waiting or self._draining:
                     over_s = loop.time() + _DOUBT_LASTS_S
 
     async def drop_stale(self, *, before: datetime, workspace: str | None, reason: str) -> int:
@@ -150,7 +155,7 @@ class Drain:
             _log.error("the queue of %s cannot be drained: %s", workspace, describe(error))
             self._queue.stirred.set()
         finally:
-            self._drained.discard(workspace)
+            self._draining.discard(workspace)
 
     async def _carry(self, item: Item) -> None:
         try:
@@ -188,6 +193,9 @@ class Drain:
 
     async def _return(self, item: Item, came: _Returned) -> None:
         refund = came.error is None
+        if not refund:
+            rest_s = min(self._config.queue_sweep_interval_s * 2**item.attempts, _REST_MAX_S)
+            self._rests_until_s[item.target] = asyncio.get_running_loop().time() + rest_s
         await self._store.persist(lambda connection: give_back(connection, item, error=came.error, refund=refund))
         self._queue.stirred.set()
 
@@ -209,7 +217,7 @@ class Drain:
         for item in await self._store.persist(lambda connection: read_unattended(connection, at=now)):
             if item.claim_id is None:
                 await self._end(item, _dropped(_EXPIRED), via=_VIA_DROP)
-            elif item.target in self._drained:
+            elif item.target in self._draining:
                 continue
             elif item.sent:
                 await self._end(item, _given_up(_LOST), via=_VIA)
