@@ -16,9 +16,22 @@ from reference_impl.auth import Guard
 from reference_impl.background import Background
 from reference_impl.clock import Clock, SystemClock
 from reference_impl.config import Config
+from reference_impl.drain import Drain
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.executor import Executor
-from reference_impl.http import a2a, activity, activity_reports, delegations, events, health, mcp, metrics, registry
+from reference_impl.http import (
+    a2a,
+    activity,
+    activity_reports,
+    admin,
+    delegations,
+    events,
+    health,
+    mcp,
+    metrics,
+    queue,
+    registry,
+)
 from reference_impl.http.common import REQUEST_BYTES_MAX, errors_as_json
 from reference_impl.http.metrics import counted
 from reference_impl.inbound import Inbound
@@ -26,6 +39,7 @@ from reference_impl.liveness import Liveness
 from reference_impl.metrics import Metrics
 from reference_impl.outcome import Outcomes
 from reference_impl.proxy import Proxy
+from reference_impl.queue import Queue
 from reference_impl.recovery import Recovery
 from reference_impl.services import SERVICES, Services
 from reference_impl.store import Store
@@ -79,8 +93,9 @@ class Broker:
         await runner.setup()
         opened.push_async_callback(self._wind_down, runner)
         await recovery.recover()
-        patrol = asyncio.create_task(recovery.patrol(), name="patrol")
-        opened.push_async_callback(_end, patrol)
+        await services.drain.recover()
+        for watch in (recovery.patrol, services.drain.sweep):
+            opened.push_async_callback(_end, asyncio.create_task(watch(), name=watch.__qualname__))
         # Listening comes last: nobody can ask before everything is in order.
         await web.TCPSite(runner, config.host, config.port).start()
         self._runner = runner
@@ -103,6 +118,7 @@ class Broker:
         outcomes = Outcomes(
             config=config, store=store, events=event_factory, watchers=watchers, metrics=metrics, new_id=new_id
         )
+        held = Queue(store=store, clock=clock, new_id=new_id)
         proxy = Proxy(
             store=store,
             agents=agents,
@@ -118,6 +134,7 @@ class Broker:
             ),
             events=event_factory,
             watchers=watchers,
+            queue=held,
             connect_timeout_s=config.connect_timeout_s,
             new_id=new_id,
         )
@@ -129,6 +146,17 @@ class Broker:
             events=event_factory,
             watchers=watchers,
             background=background,
+            queue=held,
+            new_id=new_id,
+        )
+        drain = Drain(
+            config=config,
+            store=store,
+            queue=held,
+            proxy=proxy,
+            outcomes=outcomes,
+            background=background,
+            clock=clock,
             new_id=new_id,
         )
         recovery = Recovery(
@@ -167,6 +195,7 @@ class Broker:
             activity=ActivityLog(store=store, events=event_factory, watchers=watchers),
             liveness=liveness,
             metrics=metrics,
+            drain=drain,
         )
         return services, recovery
 
@@ -174,7 +203,19 @@ class Broker:
 def _runner(services: Services) -> web.AppRunner:
     app = web.Application(middlewares=[counted, errors_as_json], client_max_size=REQUEST_BYTES_MAX)
     app[SERVICES] = services
-    for resource in (a2a, activity, activity_reports, delegations, events, health, mcp, metrics, registry):
+    for resource in (
+        a2a,
+        activity,
+        activity_reports,
+        admin,
+        delegations,
+        events,
+        health,
+        mcp,
+        metrics,
+        queue,
+        registry,
+    ):
         resource.add_routes(app)
     # A client that hangs up cancels its handler. What must survive that is detached.
     grace_s = services.config.grace_s

@@ -25,6 +25,13 @@ WHERE token.workspace_id = $1 AND token.revoked_at IS NULL AND workspace.status 
 """
 
 
+_OWNER = """
+SELECT token.workspace_id
+FROM workspace_auth_tokens token JOIN workspaces workspace ON workspace.id = token.workspace_id
+WHERE token.token_hash = $1 AND token.revoked_at IS NULL AND workspace.status <> 'removed'
+"""
+
+
 class Unauthorized(Exception):
     """The request shows no token, or one that does not open the workspace; the message is the answer."""
 
@@ -69,6 +76,20 @@ class Guard:
     def is_admin(self, bearer: str | None) -> bool:
         admin = self._config.admin_token
         return bool(admin and bearer) and hmac.compare_digest(admin.encode(), (bearer or "").encode(errors="replace"))
+
+    def check_admin(self, bearer: str | None) -> None:
+        """For the routes under `/admin`. Raises `Unauthorized`."""
+        if bearer is None:
+            if not self._config.fails_open:
+                raise Unauthorized("missing admin auth token")
+        elif not self.is_admin(bearer):
+            raise Unauthorized("invalid admin auth token")
+
+    async def workspace_of(self, bearer: str) -> str | None:
+        """The workspace that the token opens, None if there is none."""
+        hashed = token_hash(bearer)
+        found = await self._store.run(lambda connection: connection.fetchval(_OWNER, hashed))
+        return found and str(found)
 
     async def check_workspace(self, workspace: str, bearer: str | None) -> None:
         """For the routes under `/workspaces/:id`. Raises `Unauthorized`."""

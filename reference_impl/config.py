@@ -97,6 +97,9 @@ class Config:
         "DATABASE_TIMEOUT", 5.0, _seconds, "s", "one piece of work on the database, connecting included"
     )
     database_pool_size: int = _setting("DATABASE_POOL", 10, _count, "connections", "at most so many")
+    queue_sweep_interval_s: float = _setting(
+        "A2A_QUEUE_SWEEP_INTERVAL", 10.0, _seconds, "s", "pause between looks for queued messages that can be sent"
+    )
     recovery_interval_s: float = _setting(
         "RECOVERY_INTERVAL", 60.0, _seconds, "s", "pause between looks for delegations nobody executes, after a doubt"
     )

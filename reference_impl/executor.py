@@ -13,11 +13,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from reference_impl.attempt import AT_CAPACITY, Delivery, ProxyError, Reply
 from reference_impl.background import Background
 from reference_impl.config import Config
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.outcome import Completed, Outcome, Outcomes, Queued, failed
-from reference_impl.proxy import Delivery, Proxy, ProxyError, Reply
+from reference_impl.proxy import Proxy
+from reference_impl.queue import Queue
 from reference_impl.records import Advanced, Delegation, Step, advance, read_status
 from reference_impl.reply import read_reply
 from reference_impl.store import Connection, Store
@@ -41,6 +43,7 @@ class Executor:
         events: EventFactory,
         watchers: Watchers,
         background: Background,
+        queue: Queue,
         new_id: Callable[[], str],
     ) -> None:
         self._config = config
@@ -50,6 +53,7 @@ class Executor:
         self._events = events
         self._watchers = watchers
         self._background = background
+        self._queue = queue
         self._new_id = new_id
         self._claimed: set[str] = set()
 
@@ -84,6 +88,8 @@ class Executor:
                 outcome = failed(f"internal error: {type(error).__name__}")
             if outcome is not None:
                 await self._outcomes.finish(delegation, outcome)
+                if isinstance(outcome, Queued):
+                    self._queue.stirred.set()
         finally:
             self.release(delegation.id)
 
@@ -115,6 +121,8 @@ class Executor:
             body=body,
             deadline_s=deadline_s,
         )
+        if route.busy:
+            return Queued(AT_CAPACITY, self._queue.item_for(route.envelope))
         if route.url is not None:
             try:
                 mine = await self._mark_dispatched(delegation, deadline_s)
@@ -122,7 +130,7 @@ class Executor:
                 return failed(_BUDGET_EXHAUSTED)
             if not mine:
                 return None
-        return _outcome_of(await self._proxy.deliver(route, deadline_s=deadline_s))
+        return outcome_of(await self._proxy.deliver(route, deadline_s=deadline_s))
 
     async def _mark_dispatched(self, delegation: Delegation, deadline_s: float) -> bool:
         """Commit `dispatched`. False if the delegation has been finished by somebody else.
@@ -167,7 +175,8 @@ def message_for(delegation: Delegation) -> bytes:
     return dump_json({"method": "message/send", "params": {"message": message}}).encode()
 
 
-def _outcome_of(reply: Reply) -> Outcome:
+def outcome_of(reply: Reply) -> Outcome:
+    """What a reply means for the delegation that its message carried."""
     if reply.queued is not None:
         return Queued(reply.queued)
     reading = read_reply(reply.body, truncated=reply.truncated)

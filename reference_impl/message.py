@@ -10,6 +10,7 @@ from typing import Any
 from reference_impl.text import dump_json, parse_object
 
 _ID_BYTES_MAX = 255
+_LIFETIME_MAX_S = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Message:
     method: str
     message_id: str
     delegation_id: str | None
+    expires_in_s: float | None = None
 
     @property
     def key(self) -> str:
@@ -57,7 +59,14 @@ def normalise(raw: bytes, new_id: Callable[[], str]) -> Message:
         method=method if isinstance(method, str) else "",
         message_id=message_id,
         delegation_id=delegation_id if isinstance(delegation_id, str) else None,
+        expires_in_s=_lifetime_s(params.get("expires_in_seconds")) if isinstance(params, dict) else None,
     )
+
+
+def _lifetime_s(value: Any) -> float | None:
+    """How long the message may wait in a queue; None: for ever."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 < value <= _LIFETIME_MAX_S else None
 
 
 def _name_kinds(parts: Any) -> None:

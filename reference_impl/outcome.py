@@ -1,8 +1,9 @@
-"""How a delegation ends: the one transaction in which executor, recovery and `/update` all end.
+"""How a delegation ends: the one transaction in which executor, drain, recovery and `/update` all end.
 
 Delegate row, ledger, event, result row and inbox row become visible together or not at all, and exactly one
 writer succeeds (INV-30, INV-31, INV-34). The commit is tried for as long as the process lives; a commit whose
-acknowledgement was lost is recognised on the next try. Watchers hear of it afterwards.
+acknowledgement was lost is recognised on the next try. Watchers hear of it afterwards. A queue item begins and
+ends in the same transaction, so it never waits without its result row, nor the row without it (D2, D23).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import asyncpg
 from reference_impl.config import Config
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.metrics import Metrics
+from reference_impl.queue import Closing, NewItem, close, insert
 from reference_impl.records import (
     OPEN,
     TERMINAL,
@@ -53,9 +55,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The target has the message and will report later; not terminal."""
+    """The message waits: with its target, which will report later, or as `item` in the queue. Not terminal."""
 
     summary: str
+    item: NewItem | None = None
 
 
 Outcome = Completed | Failed | Queued
@@ -74,6 +77,7 @@ class _Effect:
     inbox: tuple[str, str] | None  # status, summary
     text: str = ""
     error: str | None = None
+    item: NewItem | None = None
 
 
 def _effect(outcome: Outcome) -> _Effect:
@@ -100,7 +104,7 @@ def _effect(outcome: Outcome) -> _Effect:
                 inbox=("error", "Delegation failed"),
                 error=detail,
             )
-        case Queued(summary):
+        case Queued(summary, item):
             return _Effect(
                 status="queued",
                 origins=("pending", "dispatched"),
@@ -109,6 +113,7 @@ def _effect(outcome: Outcome) -> _Effect:
                 result_summary=summary,
                 result_body={"queued": True},
                 inbox=None,
+                item=item,
             )
 
 
@@ -132,18 +137,29 @@ class Outcomes:
         self._metrics = metrics
         self._new_id = new_id
 
-    async def finish(self, delegation: Delegation, outcome: Outcome, *, reported: bool = False) -> str | None:
+    async def finish(
+        self,
+        delegation: Delegation,
+        outcome: Outcome,
+        *,
+        reported: bool = False,
+        via: str | None = None,
+        closing: Closing | None = None,
+    ) -> str | None:
         """Write the outcome, unless somebody has already finished the delegation.
 
         Returns the status that the delegation now has, None if its workspace is gone. Waits for the database
         for as long as it takes. `reported`: by a party through `/update`, whose events name no target.
+        `via`: what the event says about the way. `closing`: the queue item that ends with this, in the same
+        transaction; if that is somebody else's by now, so is the outcome.
         """
         effect = _effect(outcome)
         target = {} if reported else {"target_id": delegation.target}
+        way = {"via": via} if via else {}
         event = self._events.make(
             effect.event_type,
             delegation.source,
-            {"delegation_id": delegation.id, **target, **effect.event_payload},
+            {"delegation_id": delegation.id, **target, **effect.event_payload, **way},
             target_id=delegation.target,
         )
         step = Step(
@@ -159,7 +175,7 @@ class Outcomes:
         note_ids = (self._new_id(), self._new_id())
         try:
             status, ours = await self._store.persist(
-                lambda connection: self._commit(connection, step, effect, note_ids)
+                lambda connection: self._commit(connection, step, effect, note_ids, closing)
             )
         except asyncpg.PostgresError:
             # The database is there and refuses: trying again would only be refused again.
@@ -171,16 +187,20 @@ class Outcomes:
         return status
 
     async def _commit(
-        self, connection: Connection, step: Step, effect: _Effect, note_ids: tuple[str, str]
+        self, connection: Connection, step: Step, effect: _Effect, note_ids: tuple[str, str], closing: Closing | None
     ) -> tuple[str | None, bool]:
         """The transaction. Returns the status now stored, and whether this step is what stored it."""
         async with transaction(connection):
+            if closing is not None and not await close(connection, closing):
+                return await read_status(connection, step.delegation.id), False
             advanced = await advance(connection, step, ledger=self._config.ledger_write)
             if advanced.at is None:
                 _log.error("delegation %s: workspace %s is gone", step.delegation.id, step.delegation.source)
                 return None, False
             if not advanced.moved:
                 return await read_status(connection, step.delegation.id), advanced.ours
+            if effect.item is not None:
+                await insert(connection, effect.item)
             body = {**effect.result_body, "delegation_id": step.delegation.id}
             await write_result_row(
                 connection,

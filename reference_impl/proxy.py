@@ -1,10 +1,11 @@
 """One attempt to bring a message to a workspace, in two stages that callers may put something between.
 
-`route` passes the gates in their order (INV-15): access, budget, message, delivery mode, URL, safety of the
-URL. It contacts nobody. `deliver` then leaves the message for a poll target, or sends it to a push target.
+`route` passes the gates in their order (INV-15): access, budget, message, delivery mode, capacity, URL, safety
+of the URL. It contacts nobody. `deliver` then leaves the message for a poll target, or sends it to a push target.
 
 A read that was cancelled or timed out closes its gate: 503, or the cancellation itself where nobody is left to
-be answered (S1, H2, D31). The place for the busy check and the queue is between mode and URL.
+be answered (S1, H2, D31). Between mode and URL a push target without capacity ends the route: its message goes
+into the queue, before any contact (INV-70, D24).
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
-from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import asyncpg
 
@@ -27,58 +26,35 @@ from reference_impl.agent_client import (
     NotDelivered,
     ReplyTooLarge,
 )
+from reference_impl.attempt import AT_CAPACITY, Delivery, ProxyError, Reply, judge
 from reference_impl.events import EventFactory, Watchers, store_event
 from reference_impl.inbound import Envelope, Inbound, Result
 from reference_impl.message import Message, normalise
-from reference_impl.reply import is_queued
+from reference_impl.queue import Queue
 from reference_impl.store import RETRYABLE, Store, Work
 from reference_impl.targets import TargetResolver, UnsafeTarget
-from reference_impl.text import dump_json, parse_object
+from reference_impl.text import dump_json
 
 T = TypeVar("T")
 
 SYSTEM_CALLERS = ("webhook:", "system:", "test:", "channel:")
 _UNREACHABLE = "failed to reach workspace agent"
+_QUEUED = "workspace agent busy — request queued, will dispatch when capacity available"
+_RETRY_AFTER_S = 30
+_MODE = """
+SELECT delivery_mode, name, active_tasks >= max_concurrent_tasks AS busy FROM workspaces WHERE id = $1
+"""
 _log = logging.getLogger(__name__)
-
-
-class Delivery(Enum):
-    """What a failed attempt means for the message."""
-
-    REFUSED = "the broker itself declined to send it"
-    NOT_DELIVERED = "the agent cannot have got it"
-    UNKNOWN = "the agent may have got it"
-    ANSWERED = "the agent got it and its answer is of no use"
-    DECLINED = "the agent got it and answered with an error status"
-
-
-class ProxyError(Exception):
-    """The attempt failed: the HTTP answer to give, and what it means for the message."""
-
-    def __init__(self, status: int, error: str, /, *, delivery: Delivery = Delivery.REFUSED, **extra: Any) -> None:
-        super().__init__(error)
-        self.status = status
-        self.error = error
-        self.delivery = delivery
-        self.payload = {"error": error, **extra}
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a message goes: to the agent at `url`, or, if that is None, to where the target polls."""
+    """Where a message goes: into the queue if the target is busy, else to the agent at `url`, or, if that is None,
+    to where the target polls."""
 
     envelope: Envelope
     url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A successful attempt. `queued` says so if the target has the message but no answer yet."""
-
-    status: int
-    body: bytes
-    truncated: bool = False
-    queued: str | None = None
+    busy: bool = False
 
 
 class Proxy:
@@ -93,6 +69,7 @@ class Proxy:
         inbound: Inbound,
         events: EventFactory,
         watchers: Watchers,
+        queue: Queue,
         connect_timeout_s: float,
         new_id: Callable[[], str],
     ) -> None:
@@ -102,6 +79,7 @@ class Proxy:
         self._inbound = inbound
         self._events = events
         self._watchers = watchers
+        self._queue = queue
         self._connect_timeout_s = connect_timeout_s
         self._new_id = new_id
 
@@ -115,28 +93,42 @@ class Proxy:
             message = normalise(body, self._new_id)
         except ValueError:
             raise ProxyError(400, "invalid JSON") from None
-        mode, name = await self._read_mode(target, message, deadline_s)
-        url = None
-        if mode == "push":
-            url = await self._read_url(target, deadline_s)
-            await self._check_url(url, deadline_s)
+        mode, name, busy = await self._read_mode(target, message, deadline_s)
         source = None if system else caller or None
         envelope = Envelope(source=source, target=target, target_name=name, message=message, from_canvas=not caller)
+        if mode == "poll":
+            return Route(envelope, None)
+        if busy:
+            return Route(envelope, None, busy=True)
+        url = await self._read_url(target, deadline_s)
+        await self._check_url(url, deadline_s)
         return Route(envelope, url)
 
     async def deliver(self, route: Route, *, deadline_s: float) -> Reply:
         """Bring the message there. Must not run on a request's own task. Raises `ProxyError`."""
         envelope = route.envelope
         summary = f"{envelope.message.method} → {envelope.target_name}"
-        note = "(queued for poll)" if route.url is None else "(ingest)"
+        note = "(queued: target busy)" if route.busy else "(queued for poll)" if route.url is None else "(ingest)"
         try:
             await self._inbound.ingest(envelope, summary=f"{summary} {note}", deadline_s=deadline_s)
         except (TimeoutError, asyncpg.PostgresError):
             raise ProxyError(503, "message could not be recorded; refusing to dispatch") from None
+        if route.busy:
+            return await self._enqueue(envelope, deadline_s)
         if route.url is None:
             receipt = {"status": "queued", "delivery_mode": "poll", "method": envelope.message.method}
             return Reply(200, dump_json(receipt).encode(), queued="Delegation queued — target polls")
         return await self._push(route.url, envelope, summary, deadline_s)
+
+    async def _enqueue(self, envelope: Envelope, deadline_s: float) -> Reply:
+        try:
+            receipt = await self._queue.enqueue(envelope, deadline_s=deadline_s)
+        except (TimeoutError, asyncpg.PostgresError):
+            _log.exception("a message for %s, which is busy, cannot be queued", envelope.target)
+            error = "workspace agent busy — retry after a short backoff"
+            raise ProxyError(503, error, busy=True, retry_after=_RETRY_AFTER_S) from None
+        answer = {"queued": True, "queue_id": receipt.id, "queue_depth": receipt.depth, "message": _QUEUED}
+        return Reply(202, dump_json(answer).encode(), queued=AT_CAPACITY)
 
     # Gates
 
@@ -161,26 +153,28 @@ class Proxy:
         if spent:
             raise ProxyError(402, "workspace budget limit exceeded")
 
-    async def _read_mode(self, target: str, message: Message, deadline_s: float) -> tuple[str, str]:
-        """The delivery mode and the target's name. An unknown target is left for the next gate to report."""
+    async def _read_mode(self, target: str, message: Message, deadline_s: float) -> tuple[str, str, bool]:
+        """The delivery mode, the target's name, and whether it is busy.
+
+        An unknown target is left for the next gate to report. What cannot be read is not busy: the agent
+        itself says so if it is.
+        """
         try:
             row = await self._store.run(
-                lambda connection: connection.fetchrow(
-                    "SELECT delivery_mode, name FROM workspaces WHERE id = $1", target
-                ),
+                lambda connection: connection.fetchrow(_MODE, target),
                 timeout_s=_left(deadline_s),
             )
         except TimeoutError:
             raise _mode_unknown() from None
         except (*RETRYABLE, asyncpg.PostgresError) as error:
             await self._announce_fallback(target, message, type(error).__name__, deadline_s)
-            return "push", target
+            return "push", target, False
         if row is None:
-            return "push", target
+            return "push", target, False
         if row["delivery_mode"] not in ("push", "poll"):
             await self._announce_fallback(target, message, "unknown delivery mode", deadline_s)
-            return "push", row["name"]
-        return row["delivery_mode"], row["name"]
+            return "push", row["name"], row["busy"]
+        return row["delivery_mode"], row["name"], row["busy"]
 
     async def _announce_fallback(self, target: str, message: Message, reason: str, deadline_s: float) -> None:
         """A push although the mode is not known is never silent: no event, no push."""
@@ -229,7 +223,7 @@ class Proxy:
         failure: ProxyError | None = None
         try:
             answer = await self._agents.send(url, envelope.message.body.encode(), deadline_s=deadline_s)
-            reply = _judge(answer)
+            reply = judge(answer)
         except UnsafeTarget as error:
             failure = _unsafe(error)
         except NotDelivered as error:
@@ -255,49 +249,6 @@ class Proxy:
         if failure is not None:
             raise failure
         return reply
-
-
-def _judge(answer: AgentReply) -> Reply:
-    """Success is a 2xx with at least one byte of body, whatever the connection did then (H10, INV-23)."""
-    if 200 <= answer.status < 300:
-        if answer.body:
-            queued = "Delegation queued — target at capacity" if is_queued(answer.status, answer.body) else None
-            return Reply(answer.status, answer.body, truncated=not answer.complete, queued=queued)
-        if answer.complete:
-            raise ProxyError(answer.status, "agent returned empty response body", delivery=Delivery.ANSWERED)
-        raise ProxyError(502, "failed to read agent response", delivery=Delivery.ANSWERED, delivery_confirmed=True)
-    if not answer.complete:
-        raise ProxyError(
-            answer.status,
-            "failed to read agent response",
-            delivery=Delivery.DECLINED,
-            delivery_confirmed=False,
-        )
-    raise _refusal(answer)
-
-
-def _refusal(answer: AgentReply) -> ProxyError:
-    """The error that the agent answered with. `restarting` says that it has not taken the message."""
-    try:
-        document = parse_object(answer.body)
-    except ValueError:
-        document = {}
-    error = document.get("error")
-    flags = {flag: True for flag in ("restarting", "busy") if document.get(flag) is True}
-    restarting = answer.status == HTTPStatus.SERVICE_UNAVAILABLE and "restarting" in flags
-    return ProxyError(
-        answer.status,
-        error if isinstance(error, str) and error else _phrase(answer.status),
-        delivery=Delivery.NOT_DELIVERED if restarting else Delivery.DECLINED,
-        **flags,
-    )
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return f"HTTP status {status}"
 
 
 def _mode_unknown() -> ProxyError:

@@ -115,7 +115,8 @@ CREATE TABLE IF NOT EXISTS a2a_queue (
     attempts         integer NOT NULL DEFAULT 0,
     status           text NOT NULL DEFAULT 'queued'
         CHECK (status IN ('queued', 'dispatched', 'completed', 'dropped', 'failed')),
-    last_error       text
+    last_error       text,
+    claim_id         uuid                               -- of the drain that has it, or had it last
 );
 CREATE INDEX IF NOT EXISTS a2a_queue_next ON a2a_queue (workspace_id, priority DESC, enqueued_at)
     WHERE status = 'queued';

@@ -13,6 +13,7 @@ from reference_impl.auth import Guard
 from reference_impl.background import Background
 from reference_impl.clock import Clock
 from reference_impl.config import Config
+from reference_impl.drain import Drain
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.liveness import Liveness
 from reference_impl.metrics import Metrics
@@ -41,6 +42,7 @@ class Services:
     activity: ActivityLog
     liveness: Liveness
     metrics: Metrics
+    drain: Drain
 
 
 SERVICES = web.AppKey("SERVICES", Services)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from reference_impl.attempt import Delivery, ProxyError
 from reference_impl.config import Config
-from reference_impl.proxy import Delivery, ProxyError
 
 DELEGATE_TASK = "delegate_task"
 DELEGATE_TASK_ASYNC = "delegate_task_async"

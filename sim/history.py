@@ -31,8 +31,8 @@ class Invoke:
     """A client starts operation `op` as `workspace` (a name); `action` is the step's verb.
 
     `arguments`, with workspaces by name: `delegate` {target, task, key}, `mcp` {target, tool, task}, `check`
-    {delegation (an op)}, `send` {target, text} (its message id is `message_id_of(op)`), `report` {delegation,
-    status, text}, `inbox` {since (the row past which is read, None: a window of time)}, `heartbeat`
+    {delegation (an op)}, `send` {target, text, expires_in_s} (its message id is `message_id_of(op)`), `report`
+    {delegation, status, text}, `inbox` {since (the row past which is read, None: a window of time)}, `heartbeat`
     {active_tasks, spend_cents}, `register` {delivery}.
     """
 

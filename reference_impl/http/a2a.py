@@ -6,8 +6,9 @@ import asyncio
 
 from aiohttp import web
 
+from reference_impl.attempt import ProxyError, Reply
 from reference_impl.http.common import Problem, answer, bearer, raw_body, workspace_of
-from reference_impl.proxy import SYSTEM_CALLERS, Proxy, ProxyError, Reply, Route
+from reference_impl.proxy import SYSTEM_CALLERS, Proxy, Route
 from reference_impl.services import SERVICES
 from reference_impl.text import parse_uuid
 
@@ -28,12 +29,12 @@ async def send(request: web.Request) -> web.Response:
         # A client that hangs up while the gates are being passed cancels the attempt: nothing was sent yet.
         route = await services.proxy.route(caller=caller, target=target, body=body, deadline_s=deadline_s)
     except ProxyError as error:
-        return answer(error.payload, status=error.status)
+        return _refusal(error)
     # From the first contact on, the attempt goes on without the client.
     delivering = services.background.detach(_deliver(services.proxy, route, deadline_s), name="deliver")
     reply = await asyncio.shield(delivering)
     if isinstance(reply, ProxyError):
-        return answer(reply.payload, status=reply.status)
+        return _refusal(reply)
     if reply.truncated:
         payload = {"error": "failed to read agent response", "delivery_confirmed": True}
         return answer(payload, status=502)
@@ -46,6 +47,13 @@ async def _deliver(proxy: Proxy, route: Route, deadline_s: float) -> Reply | Pro
         return await proxy.deliver(route, deadline_s=deadline_s)
     except ProxyError as error:
         return error
+
+
+def _refusal(error: ProxyError) -> web.Response:
+    refusal = answer(error.payload, status=error.status)
+    if "retry_after" in error.payload:
+        refusal.headers["Retry-After"] = str(error.payload["retry_after"])
+    return refusal
 
 
 def _caller_of(request: web.Request) -> str:

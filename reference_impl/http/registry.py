@@ -11,7 +11,7 @@ from reference_impl.auth import issue_token, live_hashes
 from reference_impl.events import Event, store_event
 from reference_impl.http.common import Problem, answer, bearer, json_body, refused_as, text_field
 from reference_impl.services import SERVICES, Services
-from reference_impl.store import Connection, transaction
+from reference_impl.store import Connection, Record, transaction
 from reference_impl.targets import UnsafeTarget
 from reference_impl.text import dump_json, parse_uuid
 
@@ -47,7 +47,8 @@ SET last_heartbeat_at = $2, last_error_rate = $3::float8, active_tasks = $4, cur
     END
 FROM before
 WHERE workspaces.id = before.id
-RETURNING before.current_task, before.status AS status_before, workspaces.status
+RETURNING before.current_task, before.status AS status_before, workspaces.status,
+    active_tasks < max_concurrent_tasks AS has_capacity
 """
 _TRANSITIONS = {"online": "WORKSPACE_ONLINE", "degraded": "WORKSPACE_DEGRADED"}
 
@@ -110,7 +111,7 @@ async def register(request: web.Request) -> web.Response:
 
 
 async def heartbeat(request: web.Request) -> web.Response:
-    """The queue's drain starts here, once there is a queue: `active_tasks < max_concurrent_tasks`."""
+    """An agent lives. If it has capacity, a drain of its queue starts (INV-80)."""
     services = request.app[SERVICES]
     body = await json_body(request, error="invalid heartbeat request")
     try:
@@ -132,7 +133,7 @@ async def heartbeat(request: web.Request) -> web.Response:
     turned = {status: make(event_type, workspace, troubles) for status, event_type in _TRANSITIONS.items()}
     shown = bearer(request)
 
-    async def store(connection: Connection) -> tuple[bool, list[Event]]:
+    async def store(connection: Connection) -> tuple[Record | None, list[Event]]:
         async with transaction(connection):
             services.guard.prove(await live_hashes(connection, workspace), shown, "workspace")
             row = await connection.fetchrow(
@@ -153,13 +154,15 @@ async def heartbeat(request: web.Request) -> web.Response:
             news.append(beat)
             for event in news:
                 await store_event(connection, event)
-            return row is not None, news
+            return row, news
 
-    lives, news = await services.store.run(store)
-    if lives:
+    row, news = await services.store.run(store)
+    if row is not None:
         services.liveness.heard_of(workspace, at=beat.at)
     for event in news:
         services.watchers.broadcast(event)
+    if row is not None and row["has_capacity"]:
+        services.drain.start(workspace)
     return answer({"status": "ok"})
 
 

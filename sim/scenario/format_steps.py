@@ -84,6 +84,7 @@ OPERATIONS: dict[str, Record[Operation]] = {
             _workspace("from", "The workspace that sends", "source"),
             _workspace("to", "The workspace that answers", "target"),
             Field("text", Text(), "The message"),
+            Field("expires_in", Duration(positive=True), "How long it may wait for a busy agent", "expires_in_s"),
         ),
         named="op",
     ),

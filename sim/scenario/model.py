@@ -76,6 +76,8 @@ class Send:
     source: str
     target: str
     text: str = "hello"
+    expires_in_s: float | None = None
+    """How long it may wait for a busy agent; None: for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,7 +122,10 @@ def _tool_call(action: str, op: str, sender: str, tool: str, arguments: Mapping[
 
 def _send(step: Send, memory: Memory) -> Request:
     message = {"role": "user", "messageId": f"{step.op}-message", "parts": [{"kind": "text", "text": step.text}]}
-    body = {"jsonrpc": "2.0", "id": step.op, "method": "message/send", "params": {"message": message}}
+    params: dict[str, Json] = {"message": message}
+    if step.expires_in_s is not None:
+        params["expires_in_seconds"] = step.expires_in_s
+    body = {"jsonrpc": "2.0", "id": step.op, "method": "message/send", "params": params}
     headers = {"X-Workspace-ID": memory.workspace_id(step.source)}
     return Request("send", step.source, "POST", f"/workspaces/{memory.workspace_id(step.target)}/a2a", body, headers)
 

@@ -20,7 +20,7 @@ OPERATION_TIMEOUT_S = 60.0
 QUIET_S = 90.0
 """Longer than the retry delay, any backoff and the patrol of the broker: what is still to come, comes in this time."""
 
-_AT_REST = {"completed", "failed", "queued"}
+_AT_REST = {"completed", "failed", "queued", "dropped"}
 _FIRST_LOOK_S, _LAST_LOOK_S = 4.0, 60.0
 
 

@@ -60,7 +60,8 @@ SELECT json_build_object(
     'workspaces', (SELECT coalesce(json_agg(t ORDER BY name), '[]') FROM workspaces t))"""
 _STATUSES = """
 SELECT request_body->>'delegation_id', status FROM activity_logs
-WHERE activity_type = 'delegation' AND method = 'delegate' ORDER BY seq"""
+WHERE activity_type = 'delegation' AND method = 'delegate'
+UNION ALL SELECT id::text, status FROM a2a_queue"""
 _TIMES = {
     "created_at",
     "updated_at",

@@ -49,7 +49,7 @@ class World(Protocol):
         """Let a node stand still."""
 
     async def statuses(self) -> Mapping[str, str]:
-        """The present status of every delegation that the broker has a row of, by id."""
+        """The present status of every delegation and every item of the queue that the broker has a row of, by id."""
 
     async def final(self, callers: Sequence[str]) -> Final:
         """The state of the broker after settling; `callers` are the workspaces whose inbox is to be read."""

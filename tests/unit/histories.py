@@ -139,6 +139,14 @@ class Run:
         """A fault's span."""
         self.entries += [FaultBegan(at_s, fault, f"a fault on {where}", where), FaultEnded(until_s, fault)]
 
+    def beat(self, op: str, *, at_s: float, active_tasks: int, of: str = "bob", answer: int | None = 200) -> None:
+        """A heartbeat, and the event that tells of it."""
+        self.entries.append(Invoke(at_s, op, "heartbeat", of, {"active_tasks": active_tasks}))
+        if answer is not None:
+            self.entries.append(Ok(at_s + 0.01, op, answer, {"status": "ok"}))
+        told = {"event_type": "WORKSPACE_HEARTBEAT", "workspace_id": workspace_id(of), "payload": {}}
+        self.events.append(told | {"created_at": at(at_s)})
+
     # --- what the broker keeps ---------------------------------------------------------------------------------
 
     def stored(
@@ -215,6 +223,12 @@ class Run:
             }
         )
 
+    def item(self, message_id: str, status: str, *, at_s: float, **more: Any) -> None:
+        """An item of the queue."""
+        body = {"params": {"message": {"messageId": message_id}}}
+        row = {"body": body, "status": status, "priority": 50, "attempts": 1, "last_error": None, "expires_at": None}
+        self.queue.append(row | {"enqueued_at": at(at_s)} | more)
+
     # --- whole pieces of work ----------------------------------------------------------------------------------
 
     def completed(self, op: str = "d1", **who: Any) -> Run:
@@ -253,6 +267,17 @@ class Run:
             seen = Contact(at_s, target, self.contacts, stage, message_id_of(op))  # type: ignore[arg-type]
             self.entries.append(replace(seen, status=status, body_bytes=80 if status else 0))
         self.inbound(message_id_of(op), target=target)
+        return self
+
+    def drained(self, op: str = "d1", *, at_s: float = 1.0, sent_s: float = 60.0) -> Run:
+        """A delegation for `bob`, who had said that he is busy, and took it from the queue once he was free."""
+        self.beat(f"{op}-busy", at_s=at_s - 0.5, active_tasks=1)
+        self.asked(op, at_s=at_s, answer=(202, {"delegation_id": f"id-{op}", "status": "delegated"}))
+        self.item(f"id-{op}", "completed", at_s=at_s + 0.02)
+        self.beat(f"{op}-free", at_s=sent_s - 0.1, active_tasks=0)
+        self.contact(f"id-{op}", at_s=sent_s)
+        self.inbound(f"id-{op}")
+        self.stored(f"id-{op}", task=f"work of {op}", status="completed", at_s=at_s, ended_s=sent_s + 1)
         return self
 
     def _keep(self, op: str, status: str, start_s: float, who: dict[str, Any]) -> None:

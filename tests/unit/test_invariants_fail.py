@@ -15,6 +15,7 @@ from sim.invariants.verdict import judge
 
 from . import histories_mcp as mcp
 from .histories import Run, at, scenario, workspace_id
+from .spoiled_queues import QUEUE
 
 ACCEPTED = (202, {"delegation_id": "id-d1", "status": "delegated"})
 
@@ -77,7 +78,7 @@ def queued_without_an_item() -> Run:
 def queue_item_claimed_for_ever() -> Run:
     """D3."""
     run = queued_without_an_item()
-    run.queue.append({"body": {"params": {"message": {"messageId": "id-d1"}}}, "status": "dispatched"})
+    run.item("id-d1", "dispatched", at_s=0.02)
     return run
 
 
@@ -624,6 +625,7 @@ CASES = (
     Case("INV-91", lost_cursor_taken, "was answered 200 to a cursor that is no row of its own", "i1"),
     Case("INV-91", own_cursor_refused, "was answered 410, though the cursor's row is its own and is there", "i1"),
     Case("INV-91", foreign_rows_given, "was given rows of another workspace", "i1"),
+    *(Case(*spoiled) for spoiled in QUEUE),
 )
 
 

@@ -11,7 +11,7 @@ from sim.history import Broadcast, Contact, Fail, Flags, Info, Invoke, ModeRead,
 from sim.invariants.verdict import judge
 
 from . import histories_mcp
-from .histories import Run, scenario, workspace_id
+from .histories import Run, at, scenario, workspace_id
 
 UUID_COLUMNS = ("workspace_id", "source_id", "target_id", "caller_id", "callee_id")
 
@@ -114,7 +114,55 @@ def waiting_in_the_queue() -> Run:
     run = Run()
     run.asked("d1", answer=(202, {"delegation_id": "id-d1", "status": "delegated"}))
     run.stored("id-d1", task="work of d1", status="queued")
-    run.queue.append({"body": {"params": {"message": {"messageId": "id-d1"}}}, "status": "queued"})
+    run.item("id-d1", "queued", at_s=0.02, attempts=0)
+    return run
+
+
+def drained_once_free() -> Run:
+    return Run().drained()
+
+
+def drained_in_order() -> Run:
+    return Run().drained("d1").drained("d2", at_s=2.0, sent_s=70.0)
+
+
+def urgent_drained_first() -> Run:
+    run = Run().drained("d1", sent_s=70.0).drained("d2", at_s=2.0, sent_s=60.0)
+    run.queue[1]["priority"] = 100
+    return run
+
+
+def older_sent_after_the_broker_had_lost_its_claim() -> Run:
+    run = Run().drained("d1", sent_s=70.0).drained("d2", at_s=2.0, sent_s=60.0)
+    run.fault("f1", where="broker-database", at_s=50.0, until_s=55.0)
+    return run
+
+
+def sent_on_a_free_heartbeat_that_was_not_answered() -> Run:
+    run = Run().drained()
+    run.entries = [entry for entry in run.entries if not (isinstance(entry, Ok) and entry.op == "d1-free")]
+    return run
+
+
+def sent_as_the_agent_becomes_busy() -> Run:
+    run = Run().drained()
+    run.beat("h1", at_s=59.95, active_tasks=1)
+    return run
+
+
+def pushed_to_a_busy_agent_after_an_announced_fallback() -> Run:
+    run = Run().completed(at_s=1.0)
+    run.beat("h1", at_s=0.5, active_tasks=1)
+    payload = {"delegation_id": "id-d1", "target_id": workspace_id("bob"), "reason": "deadlock detected"}
+    run.events.append({"event_type": "DELIVERY_MODE_FALLBACK", "payload": payload, "created_at": at(1.05)})
+    return run
+
+
+def exhausted_in_the_queue() -> Run:
+    run = Run()
+    run.asked("d1", answer=(202, {"delegation_id": "id-d1", "status": "delegated"}))
+    run.stored("id-d1", task="work of d1", status="failed", detail="failed to reach workspace agent")
+    run.item("id-d1", "failed", at_s=0.02, attempts=5, last_error="failed to reach workspace agent")
     return run
 
 
@@ -223,6 +271,14 @@ CORRECT: tuple[Callable[[], Run], ...] = (
     denied_by_the_hierarchy,
     pushed_after_it_polled,
     waiting_in_the_queue,
+    drained_once_free,
+    drained_in_order,
+    urgent_drained_first,
+    older_sent_after_the_broker_had_lost_its_claim,
+    sent_on_a_free_heartbeat_that_was_not_answered,
+    sent_as_the_agent_becomes_busy,
+    pushed_to_a_busy_agent_after_an_announced_fallback,
+    exhausted_in_the_queue,
     reply_lost_to_a_fault_of_the_link,
     reply_lost_with_the_broker,
     broker_never_back,

@@ -132,6 +132,11 @@ STEPS: list[tuple[str, Step, str]] = [
         Step(does=Send(op="m1", source="ann", target="bob", text="hi")),
         "m1: ann sends to bob",
     ),
+    (
+        "{send: {from: ann, to: bob, expires_in: 1m30s}}",
+        Step(does=Send(op="m1", source="ann", target="bob", expires_in_s=90.0)),
+        "m1: ann sends to bob",
+    ),
     ("{send: {from: ann, to: bob}}", Step(does=Send(op="m1", source="ann", target="bob")), "m1: ann sends to bob"),
     (
         "{report: {by: bob, delegation: d1}}",
