@@ -1,4 +1,4 @@
-"""How a delegation ends: the one transaction in which executor, recovery and `/update` all end.
+"""How a delegation ends: the one transaction in which executor, recovery, sweeper and `/update` all end.
 
 Delegate row, ledger, event, result row and inbox row become visible together or not at all, and exactly one
 writer succeeds (INV-30, INV-31, INV-34). The commit is tried for as long as the process lives; a commit whose
@@ -133,14 +133,15 @@ class Outcomes:
         """Write the outcome, unless somebody has already finished the delegation.
 
         Returns the status that the delegation now has, None if its workspace is gone. Waits for the database
-        for as long as it takes. `reported`: by a party through `/update`, whose events name no target.
+        for as long as it takes. `reported`: by a party through `/update`, whose event and result row name no target.
         """
         effect = _effect(outcome)
-        target = {} if reported else {"target_id": delegation.target}
+        target = None if reported else delegation.target
+        named = {} if target is None else {"target_id": target}
         event = self._events.make(
             effect.event_type,
             delegation.source,
-            {"delegation_id": delegation.id, **target, **effect.event_payload},
+            {"delegation_id": delegation.id, **named, **effect.event_payload},
             target_id=delegation.target,
         )
         step = Step(
@@ -156,7 +157,7 @@ class Outcomes:
         note_ids = (self._new_id(), self._new_id())
         try:
             status, ours = await self._store.persist(
-                lambda connection: self._commit(connection, step, effect, note_ids)
+                lambda connection: self._commit(connection, step, effect, note_ids, target)
             )
         except asyncpg.PostgresError:
             # The database is there and refuses: trying again would only be refused again.
@@ -167,7 +168,7 @@ class Outcomes:
         return status
 
     async def _commit(
-        self, connection: Connection, step: Step, effect: _Effect, note_ids: tuple[str, str]
+        self, connection: Connection, step: Step, effect: _Effect, note_ids: tuple[str, str], target: str | None
     ) -> tuple[str | None, bool]:
         """The transaction. Returns the status now stored, and whether this step is what stored it."""
         async with transaction(connection):
@@ -183,6 +184,7 @@ class Outcomes:
                 Note(
                     id=note_ids[0],
                     delegation=step.delegation,
+                    target=target,
                     status=effect.status,
                     summary=effect.result_summary,
                     response_body=dump_json(body),
@@ -198,6 +200,7 @@ class Outcomes:
                     Note(
                         id=note_ids[1],
                         delegation=step.delegation,
+                        target=None,
                         status=status,
                         summary=summary,
                         response_body=dump_json(body),
