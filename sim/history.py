@@ -26,11 +26,17 @@ def message_id_of(op: str) -> str:
     return f"{op}-message"
 
 
+def recorded_id_of(op: str) -> str:
+    """The delegation id that an agent makes for a `record` operation which is given none."""
+    return f"{op}-recorded"
+
+
 @dataclass(frozen=True, slots=True)
 class Invoke:
     """A client starts operation `op` as `workspace` (a name); `action` is the step's verb.
 
-    `arguments`, with workspaces by name: `delegate` {target, task, key}, `send` {target, text} (its message
+    `arguments`, with workspaces by name: `delegate` {target, task, key}, `record` {target, task, id (None:
+    `recorded_id_of(op)`)}, `send` {target, text} (its message
     id is `message_id_of(op)`), `report` {delegation (an op), status, text}, `heartbeat` {active_tasks}.
     """
 
@@ -179,6 +185,7 @@ class Flags:
     inbox_push: bool = True
     retry_delay_s: float = 8.0
     execution_budget_s: float = 1800.0
+    sweeper_interval_s: float = 300.0
 
 
 @dataclass(slots=True)

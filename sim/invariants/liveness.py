@@ -24,7 +24,8 @@ def accepted_work_reaches_its_agent(view: View) -> Iterator[Violation]:
     if not view.broker_runs or any_beyond_clients(view.disturbances, view.operations):
         return
     for each in view.delegations.values():
-        if each.accepted and not each.requests and not view.is_polled(each.target) and not each.was_queued:
+        left_to_others = each.recorded or each.was_queued or view.is_polled(each.target)
+        if each.accepted and not each.requests and not left_to_others:
             yield Violation(
                 "INV-01",
                 f"{each.label} was accepted and never reached {each.target}, though nothing but clients was disturbed",
@@ -39,7 +40,7 @@ def execution_ends_within_its_budget(view: View) -> Iterator[Violation]:
         return
     budget_s = view.history.flags.execution_budget_s
     for each in view.delegations.values():
-        if not each.calls or each.was_queued or each.reports or view.is_polled(each.target):
+        if not each.calls or each.recorded or each.was_queued or each.reports or view.is_polled(each.target):
             continue
         last_s = max((event.at_s for event in each.recorded_ends if event.at_s is not None), default=0.0)
         last_s = max((last_s, *(request.opened_s for request in each.requests)))
@@ -67,7 +68,7 @@ def _unfinished(view: View, each: Delegation) -> str | None:
         if not (each.accepted or each.requests) or each.key_reused:
             return None
         return "was accepted, and the broker knows nothing of it at the end"
-    if each.status in _UNFINISHED:
+    if each.status in _UNFINISHED and not each.recorded:  # what was recorded waits for a report, or its deadline
         return f"is still {each.status} after everything has healed and settled"
     if each.status == "queued" and not view.is_polled(each.target) and "a2a_queue" in view.rows:
         states = [item["status"] for item in each.queue_items]

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sim.invariants import delivery, finality, idempotency, inbox, ledger, listing, liveness, push_fallback
+from sim.invariants import (
+    delivery,
+    finality,
+    idempotency,
+    inbox,
+    ledger,
+    listing,
+    liveness,
+    push_fallback,
+    reporting,
+    sweeping,
+)
 from sim.invariants.delegations import Part
 from sim.invariants.violation import Invariant
 
@@ -61,6 +72,12 @@ ALL: tuple[Invariant, ...] = (
         "internal#470; decisions §7",
         push_fallback.pushed_message_has_one_row,
         _ROWS,
+    ),
+    Invariant(
+        "INV-18",
+        "Only its parties end a delegation, and nobody else's work is recorded under its id.",
+        "#761; decisions §6; D14",
+        reporting.only_parties_end_it,
     ),
     Invariant(
         "INV-20",
@@ -139,6 +156,13 @@ ALL: tuple[Invariant, ...] = (
         finality.terminal_is_final,
     ),
     Invariant(
+        "INV-35",
+        "A report that repeats an accepted one changes nothing that is stored.",
+        "later ledger; decisions §6; D15",
+        reporting.repeated_report_changes_nothing,
+        _ROWS,
+    ),
+    Invariant(
         "INV-36",
         "A completed ledger row keeps the text, in at most 4096 bytes.",
         "S3, PR #2854",
@@ -202,6 +226,34 @@ ALL: tuple[Invariant, ...] = (
         "Keys of different sources do not mix, and without a key nothing is a repetition.",
         "S3",
         idempotency.keys_do_not_mix,
+    ),
+    Invariant(
+        "INV-95",
+        "Past its deadline an open delegation fails at the next sweep, and not before.",
+        "later sweeper",
+        sweeping.deadline_is_kept,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-96",
+        "A target that was never heard is not called silent: its delegations are not stuck.",
+        "later sweeper",
+        sweeping.unheard_is_not_stuck,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-97",
+        "The ledger row of what has ended is not changed any more.",
+        "later sweeper",
+        sweeping.ended_is_left_alone,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-98",
+        "What is open, stuck or not, can still be reported on by its parties.",
+        "later sweeper-new; H64",
+        reporting.open_work_can_be_reported,
+        _ROWS,
     ),
 )
 

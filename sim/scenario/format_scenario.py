@@ -40,6 +40,7 @@ WORKSPACE = Record(
 # What can be expected of an operation, by its verb: the rest is only known of a delegation.
 EXPECTED_OF: dict[str, tuple[str, ...]] = {
     "delegate": ("answer", "status", "deliveries", "inbox", "detail", "text"),
+    "record": ("answer", "status", "inbox", "detail", "text"),
     "send": ("answer", "deliveries", "text"),
     **dict.fromkeys(("report", "inbox", "list", "heartbeat"), ("answer",)),
 }

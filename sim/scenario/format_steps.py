@@ -16,6 +16,7 @@ from sim.scenario.model import (
     Together,
     Wait,
 )
+from sim.scenario.model import Record as RecordWork
 from sim.scenario.names import NAME_PATTERN
 from sim.scenario.problems import with_article
 from sim.scenario.reader import Reader
@@ -45,6 +46,18 @@ OPERATIONS: dict[str, Record[Operation]] = {
         ),
         named="op",
     ),
+    "record": Record(
+        "'record'",
+        RecordWork,
+        (
+            _AS,
+            _workspace("from", "The workspace whose agent has sent the work by itself", "source"),
+            _workspace("to", "The workspace that does the work", "target"),
+            Field("task", Text(), "What is to be done"),
+            Field("id", Text(), "The delegation's id, made by the agent; one of its own if left out"),
+        ),
+        named="op",
+    ),
     "send": Record(
         "'send'",
         Send,
@@ -62,7 +75,12 @@ OPERATIONS: dict[str, Record[Operation]] = {
         (
             _AS,
             _workspace("by", "The workspace that reports"),
-            Field("delegation", OperationName("delegate"), "The 'delegate' whose outcome is reported", required=True),
+            Field(
+                "delegation",
+                OperationName(("delegate", "record")),
+                "The 'delegate' or 'record' whose outcome is reported",
+                required=True,
+            ),
             Field("status", Word("a status to report", ("completed", "failed")), "How it went"),
             Field("text", Text(), "The result, or the error"),
         ),
@@ -87,8 +105,9 @@ OPERATIONS: dict[str, Record[Operation]] = {
 
 _HELP = {
     "delegate": "POST /workspaces/{from}/delegate",
+    "record": "POST /workspaces/{from}/delegations/record: an agent has sent the work by itself",
     "send": "POST /workspaces/{to}/a2a: a message through the proxy",
-    "report": "POST /workspaces/{by}/delegations/{id}/update: a polled target says how it went",
+    "report": "POST /workspaces/{by}/delegations/{id}/update: a party says how it went",
     "inbox": "One poll of a workspace's inbox, past what was read before",
     "list": "GET /workspaces/{of}/delegations",
     "heartbeat": "POST /registry/heartbeat",

@@ -40,6 +40,20 @@ class Delegate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """POST /workspaces/{source}/delegations/record: the agent of `source` has sent the work to `target` by itself.
+
+    `id` is the delegation's id, which the agent makes; None: one of the operation's own (`recorded_id_of`).
+    """
+
+    op: str
+    source: str
+    target: str
+    task: str = "do the work"
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
     """POST /workspaces/{target}/a2a: a message through the proxy, answered by the agent's own reply."""
 
@@ -51,7 +65,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """POST /workspaces/{by}/delegations/{id of `delegation`}/update: a polled target says how it went."""
+    """POST /workspaces/{by}/delegations/{id of `delegation`}/update: a party of the delegation says how it went."""
 
     op: str
     by: str
@@ -92,7 +106,7 @@ class Wait:
     duration_s: float
 
 
-Operation: TypeAlias = Delegate | Send | Report | ReadInbox | ListDelegations | Heartbeat
+Operation: TypeAlias = Delegate | Record | Send | Report | ReadInbox | ListDelegations | Heartbeat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,15 @@ AGENT_NODE = "agent:"
 # YAML's own words for other things are no names: an editor would take `true` for a boolean.
 NAME_PATTERN = "(?!(?:true|false|null)$)[a-z][a-z0-9_-]{0,39}"
 
-OPERATION_PREFIXES = {"delegate": "d", "send": "m", "report": "u", "inbox": "i", "list": "l", "heartbeat": "h"}
+OPERATION_PREFIXES = {
+    "delegate": "d",
+    "record": "r",
+    "send": "m",
+    "report": "u",
+    "inbox": "i",
+    "list": "l",
+    "heartbeat": "h",
+}
 _STEP_KEYS = (*OPERATION_PREFIXES, "at", "wait", "together")
 
 

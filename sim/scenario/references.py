@@ -44,16 +44,17 @@ class WorkspaceName(Reader[str]):
 
 @dataclass(frozen=True, slots=True)
 class OperationName(Reader[str]):
-    """The name of an operation of this file; of one kind, if `verb` is given."""
+    """The name of an operation of this file; of one of these kinds, if `verbs` are given."""
 
-    verb: str = ""
+    verbs: tuple[str, ...] = ()
 
     def read(self, node: Node, reading: Reading) -> str:
         known = reading.names.operations
-        options = tuple(name for name, operation in known.items() if self.verb in ("", operation.verb))
+        options = tuple(name for name, operation in known.items() if not self.verbs or operation.verb in self.verbs)
         name = _known(node, reading, "operation", tuple(known))
-        if self.verb and name in known and name not in options:
-            is_a, wanted = with_article(quoted(known[name].verb)), with_article(quoted(self.verb))
+        if name in known and name not in options:
+            is_a = with_article(quoted(known[name].verb))
+            wanted = " or ".join(with_article(quoted(verb)) for verb in self.verbs)
             reading.reject(node.place, f"{quoted(name)} is {is_a}, and {wanted} is needed here", allowed=options)
         return name
 

@@ -42,6 +42,7 @@ from sim.scenario.model import (
     Operation,
     Pause,
     ReadInbox,
+    Record,
     Report,
     Send,
     Step,
@@ -103,6 +104,7 @@ def _together(together: Together) -> str:
 
 _WORDING: dict[type, Callable[[Any], str]] = {
     Delegate: lambda it: f"{it.op}: {it.source} delegates to {it.target}",
+    Record: lambda it: f"{it.op}: {it.source} records what it sent to {it.target}",
     Send: lambda it: f"{it.op}: {it.source} sends to {it.target}",
     Report: lambda it: f"{it.op}: {it.by} reports {it.delegation} {it.status}",
     ReadInbox: lambda it: f"{it.op}: {it.of} reads its inbox",

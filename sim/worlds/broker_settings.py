@@ -52,4 +52,5 @@ def flags_of(config: Config) -> Flags:
         inbox_push=config.result_inbox_push,
         retry_delay_s=config.retry_delay_s,
         execution_budget_s=config.execution_budget_s,
+        sweeper_interval_s=config.sweeper_interval_s,
     )

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from sim.history import Json, Member
+from sim.history import Json, Member, recorded_id_of
 from sim.scenario.model import (
     Delegate,
     Heartbeat,
     ListDelegations,
     Operation,
     ReadInbox,
+    Record,
     Report,
     Send,
 )
@@ -47,6 +48,8 @@ class Memory:
 
     members: Mapping[str, Member]
     delegation_ids: dict[str, str] = field(default_factory=dict)
+    own_ids: dict[str, str] = field(default_factory=dict)
+    """Ids that agents made for what they recorded, whatever they were answered."""
     cursors: dict[str, str] = field(default_factory=dict)
 
     def workspace_id(self, name: str) -> str:
@@ -56,7 +59,11 @@ class Memory:
     def learn(self, operation: Operation, answer: Answer) -> None:
         """Keep from an answer what later operations need."""
         body = answer.body
-        if isinstance(operation, Delegate) and isinstance(body, dict) and isinstance(body.get("delegation_id"), str):
+        if (
+            isinstance(operation, Delegate | Record)
+            and isinstance(body, dict)
+            and isinstance(body.get("delegation_id"), str)
+        ):
             self.delegation_ids[operation.op] = body["delegation_id"]
         elif isinstance(operation, ReadInbox):
             if answer.status == 410:
@@ -78,6 +85,13 @@ def _delegate(step: Delegate, memory: Memory) -> Request:
     return Request("delegate", step.source, "POST", f"/workspaces/{memory.workspace_id(step.source)}/delegate", body)
 
 
+def _record(step: Record, memory: Memory) -> Request:
+    memory.own_ids[step.op] = delegation_id = step.id or recorded_id_of(step.op)
+    body = {"target_id": memory.workspace_id(step.target), "task": step.task, "delegation_id": delegation_id}
+    path = f"/workspaces/{memory.workspace_id(step.source)}/delegations/record"
+    return Request("record", step.source, "POST", path, body)
+
+
 def _send(step: Send, memory: Memory) -> Request:
     message = {"role": "user", "messageId": f"{step.op}-message", "parts": [{"kind": "text", "text": step.text}]}
     body = {"jsonrpc": "2.0", "id": step.op, "method": "message/send", "params": {"message": message}}
@@ -86,7 +100,7 @@ def _send(step: Send, memory: Memory) -> Request:
 
 
 def _report(step: Report, memory: Memory) -> Request:
-    delegation_id = memory.delegation_ids.get(step.delegation)
+    delegation_id = memory.delegation_ids.get(step.delegation) or memory.own_ids.get(step.delegation)
     if delegation_id is None:
         raise NotPossible(f"{step.by} was never told the delegation id of {step.delegation}")
     body = {"status": step.status, "response_preview" if step.status == "completed" else "error": step.text}
@@ -114,6 +128,7 @@ _RequestMaker: TypeAlias = Callable[[Any, Memory], Request]
 
 _REQUESTS: Mapping[type, _RequestMaker] = {
     Delegate: _delegate,
+    Record: _record,
     Send: _send,
     Report: _report,
     ReadInbox: _inbox,

@@ -45,7 +45,7 @@ class Player:
         callers = dict.fromkeys(
             entry.workspace
             for entry in self._history.entries
-            if isinstance(entry, Invoke) and entry.action in ("delegate", "inbox")
+            if isinstance(entry, Invoke) and entry.action in ("delegate", "record", "inbox")
         )
         self._history.add(await self._world.final(list(callers)))
 

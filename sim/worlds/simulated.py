@@ -70,6 +70,7 @@ _TIMES = {
     "dispatched_at",
     "completed_at",
     "expires_at",
+    "last_heartbeat_at",
 }
 
 Address = tuple[str, int]

@@ -43,6 +43,7 @@ from sim.scenario.model import (
     Operation,
     Pause,
     ReadInbox,
+    Record,
     Report,
     Scenario,
     Send,
@@ -112,6 +113,16 @@ STEPS: list[tuple[str, Step, str]] = [
         "{delegate: {from: bob, to: ann}, at: 2s}",
         Step(does=Delegate(op="d2", source="bob", target="ann"), at_s=2.0),
         "d2: bob delegates to ann, not before 2 s",
+    ),
+    (
+        "{record: {from: ann, to: bob}}",
+        Step(does=Record(op="r1", source="ann", target="bob")),
+        "r1: ann records what it sent to bob",
+    ),
+    (
+        "{record: {as: x, from: ann, to: bob, task: no, id: 7}}",
+        Step(does=Record(op="x", source="ann", target="bob", task="no", id="7")),
+        "x: ann records what it sent to bob",
     ),
     (
         "{send: {from: ann, to: bob, text: hi}}",
