@@ -112,6 +112,11 @@ class Delegation:
     accepted_at: datetime
 
     @property
+    def parties(self) -> tuple[str, str]:
+        """Who may say how it ended (D14)."""
+        return self.source, self.target
+
+    @property
     def request_body(self) -> str:
         return dump_json({"task": self.task, "delegation_id": self.id})
 

@@ -147,7 +147,7 @@ async def update(request: web.Request) -> web.Response:
         raise Problem(400, "status must be 'completed' or 'failed'")
     delegation_id = clean(request.match_info["delegation_id"])
     found = await services.store.run(lambda connection: find(connection, delegation_id))
-    if found is None or party not in (found[0].source, found[0].target):
+    if found is None or party not in found[0].parties:
         raise Problem(404, "delegation not found")
     delegation = found[0]
     stored: str | None = found[1]

@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 
+from reference_impl import recovery
 from reference_impl.background import Background
 from reference_impl.outcome import Outcomes, write_inbox_row
+from reference_impl.records import Delegation
 from reference_impl.store import UNREACHABLE
+from reference_impl.sweeper import Sweeper
 from sim.scenario.loading import load_file
 from sim.worlds.simulated import Workshop
 
@@ -60,11 +63,55 @@ def write_the_inbox_row_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Outcomes, "finish", finish_and_push)
 
 
+def let_anybody_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`D14`: `/update` looks for the delegation by its id alone."""
+
+    class Everybody:
+        def __contains__(self, _workspace: object) -> bool:
+            return True
+
+    monkeypatch.setattr(Delegation, "parties", Everybody())
+
+
+def sweep_the_ledger_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The original sweeper: past its deadline the ledger row fails, and nobody is told."""
+
+    async def fail_overdue(self: Any) -> None:
+        now = self._clock.now()
+        await self._store.run(
+            lambda connection: connection.execute(
+                "UPDATE delegations SET status = 'failed', error_detail = 'deadline exceeded by sweeper', "
+                "updated_at = $1 WHERE status NOT IN ('completed', 'failed') AND deadline <= $1",
+                now,
+            )
+        )
+
+    monkeypatch.setattr(Sweeper, "fail_overdue", fail_overdue)
+
+
+def never_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`H63`: the sweeper has stopped, and nobody noticed."""
+
+    async def nothing(self: Any) -> None:
+        pass
+
+    monkeypatch.setattr(Sweeper, "fail_overdue", nothing)
+
+
+def recover_what_was_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start takes for abandoned what the broker never executed."""
+    monkeypatch.setattr(recovery, "_OPEN", recovery._OPEN.replace("AND NOT recorded", ""))
+
+
 @pytest.mark.parametrize(
     ("bug", "family", "invariants"),
     [
         (tie_execution_to_its_request, "request_cancellation", {"INV-01", "INV-02", "INV-03"}),
         (write_the_inbox_row_apart, "database_blips", {"INV-30", "INV-31"}),
+        (let_anybody_report, "record_and_update", {"INV-18"}),
+        (sweep_the_ledger_alone, "slow_and_silent_agents", {"INV-38"}),
+        (never_sweep, "slow_and_silent_agents", {"INV-95"}),
+        (recover_what_was_recorded, "broker_crash", {"EXPECT"}),
     ],
 )
 def test_a_family_fails_when_its_bug_is_put_back(
