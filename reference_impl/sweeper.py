@@ -106,4 +106,4 @@ class Sweeper:
         async def close(connection: Connection) -> None:
             await close_ledger_row(connection, row["delegation_id"], ended, error=error, at=now)
 
-        await self._store.run(close)
+        await self._store.persist(close)
