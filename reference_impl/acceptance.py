@@ -7,6 +7,8 @@ packet may commit it even after the broker gave up. Three rules keep that harmle
 * What was accepted is executed, row or no row; the next step writes the missing rows.
 * What was refused (503, since only the database could have told whether the key is taken) raises a doubt:
   recovery then looks for a row that came to be nevertheless, and executes that.
+
+What an agent has sent by itself is only recorded: it has an id already, so recording it twice is recording it once.
 """
 
 from __future__ import annotations
@@ -20,16 +22,17 @@ import asyncpg
 
 from reference_impl.clock import Clock
 from reference_impl.config import Config
-from reference_impl.events import EventFactory, Watchers
+from reference_impl.events import Event, EventFactory, Watchers
 from reference_impl.executor import Executor
 from reference_impl.metrics import Metrics
-from reference_impl.records import Delegation, Step, advance
+from reference_impl.records import Delegation, Step, advance, find, is_stored
 from reference_impl.recovery import Recovery
 from reference_impl.store import UNREACHABLE, Connection, Store, describe
 from reference_impl.text import preview
 
 _EVENT_TASK_BYTES = 100
 _KEY_RACES_MAX = 5
+_RECORD_PATIENCE_S = 10.0
 _log = logging.getLogger(__name__)
 
 # A failed delegation has given its key back (H16); the ledger still knows keys whose activity was pruned.
@@ -82,8 +85,18 @@ class _Taken:
     tracked: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The delegation is stored; the agent that sent it sees to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdTaken:
+    """The id belongs to another delegation, of this workspace or of another."""
+
+
 class Acceptance:
-    """The way in for `POST /workspaces/:id/delegate` and for the MCP tools that delegate."""
+    """The way in for `POST /workspaces/:id/delegate`, the MCP tools that delegate, and `.../delegations/record`."""
 
     def __init__(
         self,
@@ -115,16 +128,7 @@ class Acceptance:
         delegation = Delegation(
             id=self._new_id(), source=source, target=target, task=task, accepted_at=self._clock.now(), tool=tool
         )
-        event = self._events.make(
-            "DELEGATION_SENT",
-            source,
-            {
-                "delegation_id": delegation.id,
-                "target_id": target,
-                "task_preview": preview(task, _EVENT_TASK_BYTES),
-            },
-            target_id=target,
-        )
+        event = self._sent(delegation)
         step = Step(
             delegation=delegation,
             status="pending",
@@ -146,6 +150,59 @@ class Acceptance:
                 self._recovery.doubt()
         self._executor.release(delegation.id)
         return found
+
+    async def record(
+        self, *, delegation_id: str, source: str, target: str, task: str
+    ) -> Recorded | IdTaken | SourceUnknown:
+        """Store a delegation that the source's agent has already sent. Must not run on a request's own task.
+
+        Raises something of `UNREACHABLE` if the database did not answer in time: asking again is safe.
+        """
+        delegation = Delegation(
+            id=delegation_id, source=source, target=target, task=task, accepted_at=self._clock.now()
+        )
+        event = self._sent(delegation)
+        step = Step(
+            delegation=delegation,
+            status="dispatched",
+            origins=(),
+            event=event,
+            row_id=self._new_id(),
+            recorded=True,
+        )
+
+        async def commit(connection: Connection) -> tuple[Recorded | IdTaken | SourceUnknown, bool]:
+            # Looked for first: the ledger remembers delegations whose activity was pruned, and they must not
+            # begin anew. Looked for again: another request may have come first.
+            found = await find(connection, delegation.id)
+            if found is None:
+                advanced = await advance(connection, step, ledger=self._config.ledger_write)
+                if advanced.at is None:
+                    return SourceUnknown(), False
+                found = await find(connection, delegation.id)
+            assert found is not None, "a delegate row that kept another from being inserted is there"
+            stored, _ = found
+            same = (stored.source, stored.target) == (source, target)
+            answer = Recorded() if same else IdTaken()
+            return answer, await is_stored(connection, event)
+
+        patience_s = asyncio.get_running_loop().time() + _RECORD_PATIENCE_S
+        answer, ours = await self._store.persist(commit, deadline_s=patience_s)
+        if ours:
+            self._watchers.broadcast(event)
+        return answer
+
+    def _sent(self, delegation: Delegation) -> Event:
+        return self._events.make(
+            "DELEGATION_SENT",
+            delegation.source,
+            {
+                "delegation_id": delegation.id,
+                "target_id": delegation.target,
+                "task_preview": preview(delegation.task, _EVENT_TASK_BYTES),
+            },
+            target_id=delegation.target,
+        )
 
     async def _store_or_find(self, step: Step) -> _Taken | Refused:
         delegation, key = step.delegation, step.idempotency_key

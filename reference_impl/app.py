@@ -41,8 +41,10 @@ from reference_impl.outcome import Outcomes
 from reference_impl.proxy import Proxy
 from reference_impl.queue import Queue
 from reference_impl.recovery import Recovery
+from reference_impl.retention import Retention
 from reference_impl.services import SERVICES, Services
 from reference_impl.store import Store
+from reference_impl.sweeper import Sweeper
 from reference_impl.targets import TargetResolver
 
 
@@ -68,7 +70,7 @@ class Broker:
         return int(self._runner.addresses[0][1])
 
     async def start(self) -> None:
-        """Connect, recover, then listen. While the database is away, keep trying."""
+        """Connect, recover, sweep, then listen. While the database is away, keep trying."""
         config, opened = self._config, self._opened
         store = await Store.open(
             config.database_url,
@@ -88,14 +90,21 @@ class Broker:
         opened.push_async_callback(agents.close)
         # Once more at the very end, for what a last request began.
         opened.push_async_callback(self._background.drain, 0)
-        services, recovery = self._assemble(store, resolver, agents)
+        services, recovery, sweeper = self._assemble(store, resolver, agents)
+        retention = Retention(config=config, store=store, clock=self._clock)
         runner = _runner(services)
         await runner.setup()
         opened.push_async_callback(self._wind_down, runner)
         await recovery.recover()
         await services.drain.recover()
-        for watch in (recovery.patrol, services.drain.sweep):
-            opened.push_async_callback(_end, asyncio.create_task(watch(), name=watch.__qualname__))
+        await sweeper.fail_overdue()
+        for name, work in (
+            ("patrol", recovery.patrol()),
+            ("drain", services.drain.sweep()),
+            ("sweeper", sweeper.run()),
+            ("retention", retention.run()),
+        ):
+            opened.push_async_callback(_end, asyncio.create_task(work, name=name))
         # Listening comes last: nobody can ask before everything is in order.
         await web.TCPSite(runner, config.host, config.port).start()
         self._runner = runner
@@ -111,7 +120,9 @@ class Broker:
         self._watchers.dismiss()
         await asyncio.gather(runner.cleanup(), self._background.drain(self._config.grace_s))
 
-    def _assemble(self, store: Store, resolver: TargetResolver, agents: AgentClient) -> tuple[Services, Recovery]:
+    def _assemble(
+        self, store: Store, resolver: TargetResolver, agents: AgentClient
+    ) -> tuple[Services, Recovery, Sweeper]:
         config, clock, new_id = self._config, self._clock, self._new_id
         watchers, background, metrics = self._watchers, self._background, self._metrics
         event_factory = EventFactory(clock, new_id)
@@ -197,7 +208,8 @@ class Broker:
             metrics=metrics,
             drain=drain,
         )
-        return services, recovery
+        sweeper = Sweeper(config=config, store=store, executor=executor, outcomes=outcomes, clock=clock)
+        return services, recovery, sweeper
 
 
 def _runner(services: Services) -> web.AppRunner:

@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+
+
+async def every(interval_s: float, work: Callable[[], Awaitable[object]], *, name: str) -> None:
+    """Do `work` each time `interval_s` seconds have passed, until cancelled. A failure ends one turn only (H63)."""
+    while True:
+        await asyncio.sleep(interval_s)
+        try:
+            await work()
+        except Exception:
+            _log.exception("%s failed; it is tried again in %.0f s", name, interval_s)
 
 
 class Background:

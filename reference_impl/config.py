@@ -37,14 +37,21 @@ def _port(raw: str) -> int:
     return int(raw)
 
 
-def _seconds(raw: str) -> float:
+def _above_zero(raw: str) -> float:
     try:
         value = float(raw)
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or value <= 0:
-        raise ValueError("must be a number of seconds above zero")
+        raise ValueError("must be a number above zero")
     return value
+
+
+def _seconds(raw: str) -> float:
+    try:
+        return _above_zero(raw)
+    except ValueError:
+        raise ValueError("must be a number of seconds above zero") from None
 
 
 def _setting(name: str, default: Any, parse: Callable[[str], Any], unit: str, meaning: str) -> Any:
@@ -99,6 +106,18 @@ class Config:
     database_pool_size: int = _setting("DATABASE_POOL", 10, _count, "connections", "at most so many")
     queue_sweep_interval_s: float = _setting(
         "A2A_QUEUE_SWEEP_INTERVAL", 10.0, _seconds, "s", "pause between looks for queued messages that can be sent"
+    )
+    sweeper_interval_s: float = _setting(
+        "DELEGATION_SWEEPER_INTERVAL_S", 300.0, _seconds, "s", "pause between sweeps for overdue and stuck delegations"
+    )
+    stuck_threshold_s: float = _setting(
+        "DELEGATION_STUCK_THRESHOLD_S", 600.0, _seconds, "s", "silence of a target that makes its delegations stuck"
+    )
+    activity_cleanup_interval_hours: float = _setting(
+        "ACTIVITY_CLEANUP_INTERVAL_HOURS", 6.0, _above_zero, "h", "pause between looks for activity to prune"
+    )
+    activity_retention_days: float = _setting(
+        "ACTIVITY_RETENTION_DAYS", 7.0, _above_zero, "d", "age at which activity is pruned"
     )
     recovery_interval_s: float = _setting(
         "RECOVERY_INTERVAL", 60.0, _seconds, "s", "pause between looks for delegations nobody executes, after a doubt"

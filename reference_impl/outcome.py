@@ -1,4 +1,4 @@
-"""How a delegation ends: the one transaction in which executor, drain, recovery and `/update` all end.
+"""How a delegation ends: the one transaction in which executor, drain, recovery, sweeper and `/update` all end.
 
 Delegate row, ledger, event, result row and inbox row become visible together or not at all, and exactly one
 writer succeeds (INV-30, INV-31, INV-34). The commit is tried for as long as the process lives; a commit whose
@@ -149,17 +149,18 @@ class Outcomes:
         """Write the outcome, unless somebody has already finished the delegation.
 
         Returns the status that the delegation now has, None if its workspace is gone. Waits for the database
-        for as long as it takes. `reported`: by a party through `/update`, whose events name no target.
-        `via`: what the event says about the way. `closing`: the queue item that ends with this, in the same
-        transaction; if that is somebody else's by now, so is the outcome.
+        for as long as it takes. `reported`: by a party through `/update`, whose event and result row name no
+        target. `via`: what the event says about the way. `closing`: the queue item that ends with this, in the
+        same transaction; if that is somebody else's by now, so is the outcome.
         """
         effect = _effect(outcome)
-        target = {} if reported else {"target_id": delegation.target}
+        target = None if reported else delegation.target
+        named = {} if target is None else {"target_id": target}
         way = {"via": via} if via else {}
         event = self._events.make(
             effect.event_type,
             delegation.source,
-            {"delegation_id": delegation.id, **target, **effect.event_payload, **way},
+            {"delegation_id": delegation.id, **named, **effect.event_payload, **way},
             target_id=delegation.target,
         )
         step = Step(
@@ -175,7 +176,7 @@ class Outcomes:
         note_ids = (self._new_id(), self._new_id())
         try:
             status, ours = await self._store.persist(
-                lambda connection: self._commit(connection, step, effect, note_ids, closing)
+                lambda connection: self._commit(connection, step, effect, note_ids, target, closing)
             )
         except asyncpg.PostgresError:
             # The database is there and refuses: trying again would only be refused again.
@@ -187,7 +188,13 @@ class Outcomes:
         return status
 
     async def _commit(
-        self, connection: Connection, step: Step, effect: _Effect, note_ids: tuple[str, str], closing: Closing | None
+        self,
+        connection: Connection,
+        step: Step,
+        effect: _Effect,
+        note_ids: tuple[str, str],
+        target: str | None,
+        closing: Closing | None,
     ) -> tuple[str | None, bool]:
         """The transaction. Returns the status now stored, and whether this step is what stored it."""
         async with transaction(connection):
@@ -207,6 +214,7 @@ class Outcomes:
                 Note(
                     id=note_ids[0],
                     delegation=step.delegation,
+                    target=target,
                     status=effect.status,
                     summary=effect.result_summary,
                     response_body=dump_json(body),
@@ -222,6 +230,7 @@ class Outcomes:
                     Note(
                         id=note_ids[1],
                         delegation=step.delegation,
+                        target=None,
                         status=status,
                         summary=summary,
                         response_body=dump_json(body),

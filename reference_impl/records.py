@@ -37,9 +37,9 @@ _ADVANCE = f"""
 WITH {SLOT}, moved AS (
     INSERT INTO activity_logs AS stored (
         id, workspace_id, source_id, target_id, activity_type, method, status, summary,
-        request_body, error_detail, idempotency_key, delegation_id, created_at)
+        request_body, error_detail, idempotency_key, delegation_id, recorded, created_at)
     SELECT $3::uuid, slot.id, slot.id, $4::uuid, 'delegation', 'delegate', $5::text, $6::text,
-        $7::jsonb, $8::text, $9::text, $10::text, slot.activity_at
+        $7::jsonb, $8::text, $9::text, $10::text, $20::boolean, slot.activity_at
     FROM slot
     ON CONFLICT (delegation_id, activity_type, method) WHERE delegation_id IS NOT NULL
     DO UPDATE SET status = EXCLUDED.status, error_detail = EXCLUDED.error_detail
@@ -54,7 +54,8 @@ WITH {SLOT}, moved AS (
     ON CONFLICT (delegation_id) DO UPDATE
     SET status = EXCLUDED.status, result_preview = EXCLUDED.result_preview,
         error_detail = EXCLUDED.error_detail, updated_at = EXCLUDED.updated_at
-    WHERE stored.status NOT IN ('completed', 'failed') AND EXCLUDED.status <> 'queued'
+    WHERE EXCLUDED.status IN ('completed', 'failed') AND stored.status NOT IN ('completed', 'failed')
+        OR EXCLUDED.status = 'dispatched' AND stored.status = 'queued'
 ), event AS (
     INSERT INTO structure_events (id, event_type, workspace_id, target_id, payload, created_at)
     SELECT $17::uuid, $18::text, $2, $4, $19::jsonb, $1 FROM moved
@@ -82,6 +83,24 @@ ON CONFLICT (delegation_id, activity_type, method) WHERE delegation_id IS NOT NU
 """
 
 
+_FIND = """
+SELECT delegation_id, COALESCE(row.workspace_id, ledger.caller_id) AS workspace_id,
+    COALESCE(row.target_id, ledger.callee_id) AS target_id, COALESCE(row.status, ledger.status) AS status,
+    COALESCE(row.request_body ->> 'task', ledger.task_preview) AS task,
+    COALESCE(row.created_at, ledger.created_at) AS created_at
+FROM (
+    SELECT * FROM activity_logs
+    WHERE delegation_id = $1 AND activity_type = 'delegation' AND method = 'delegate'
+) AS row
+FULL JOIN (SELECT * FROM delegations WHERE delegation_id = $1) AS ledger USING (delegation_id)
+"""
+
+_CLOSE_LEDGER = """
+UPDATE delegations SET status = $2, error_detail = $3, updated_at = $4
+WHERE delegation_id = $1 AND status NOT IN ('completed', 'failed')
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delegation:
     """A unit of work: `source` asked `target` to do `task`, by an MCP `tool` or, if that is None, by `/delegate`."""
@@ -92,6 +111,11 @@ class Delegation:
     task: str
     accepted_at: datetime
     tool: str | None = None
+
+    @property
+    def parties(self) -> tuple[str, str]:
+        """Who may say how it ended (D14)."""
+        return self.source, self.target
 
     @property
     def request_body(self) -> str:
@@ -119,7 +143,7 @@ class Step:
     """One move of a delegation to `status`, allowed from any of `origins`, announced by `event`.
 
     `row_id` is the id of the delegate row should it be missing: the broker may have had to accept the work
-    without being able to store it.
+    without being able to store it. `recorded`: then the row says that nobody but its agents carries it out.
     """
 
     delegation: Delegation
@@ -130,6 +154,7 @@ class Step:
     idempotency_key: str | None = None
     error: str | None = None
     result: str | None = None
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +199,19 @@ async def advance(connection: Connection, step: Step, *, ledger: bool) -> Advanc
         event.id,
         event.type,
         dump_json(event.payload),
+        step.recorded,
     )
     assert row is not None
     # The event is written with the move or not at all, so it tells whether an earlier try of this very step
     # was committed although its acknowledgement never came.
-    ours = row["moved"] or await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM structure_events WHERE id = $1)", event.id
-    )
+    ours = row["moved"] or await is_stored(connection, event)
     return Advanced(at=row["at"], moved=row["moved"], ours=ours)
+
+
+async def is_stored(connection: Connection, event: Event) -> bool:
+    """Whether the event, and so the step that it announces, is committed."""
+    stored: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM structure_events WHERE id = $1)", event.id)
+    return stored
 
 
 async def read_status(connection: Connection, delegation_id: str) -> str | None:
@@ -196,15 +226,29 @@ async def read_status(connection: Connection, delegation_id: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A result row or an inbox row about a delegation."""
+    """A result row or an inbox row about a delegation. Only the former names a target, and not every one does."""
 
     id: str
     delegation: Delegation
+    target: str | None
     status: str
     summary: str
     response_body: str
     error: str | None
     at: datetime
+
+
+async def find(connection: Connection, delegation_id: str) -> tuple[Delegation, str] | None:
+    """A delegation and its status, from whichever of the tables still has it."""
+    row = await connection.fetchrow(_FIND, delegation_id)
+    return None if row is None else (delegation_from(row), row["status"])
+
+
+async def close_ledger_row(
+    connection: Connection, delegation_id: str, status: str, *, error: str | None, at: datetime
+) -> None:
+    """End a ledger row alone, where there is no delegate row to move, or one that has ended before."""
+    await connection.execute(_CLOSE_LEDGER, delegation_id, status, error, at)
 
 
 async def write_result_row(connection: Connection, note: Note) -> None:
@@ -214,7 +258,7 @@ async def write_result_row(connection: Connection, note: Note) -> None:
         _RESULT,
         note.id,
         delegation.source,
-        delegation.target,
+        note.target,
         note.status,
         note.summary,
         note.response_body,

@@ -1,7 +1,8 @@
 """Finding delegations that nobody executes, and seeing to them (INV-03).
 
 Before the broker listens, everything that its predecessor left open is such a delegation: `pending` was never
-sent, so it is executed; `dispatched` may have been, so it fails as unknown. Later there is one way to them: a
+sent, so it is executed; `dispatched` may have been, so it fails as unknown. (What agents carry out by themselves and
+only recorded here is nobody's to recover: they report it, or its deadline ends it.) Later there is one way to them: a
 request was refused (503), and a late packet brings its row about after all. Whoever refuses raises a doubt; a
 patrol then looks at once, and now and again for as long as the packet may still arrive.
 """
@@ -23,7 +24,7 @@ SELECT delegation_id, workspace_id, target_id, status, request_body ->> 'task' A
     request_body ->> 'tool' AS tool, created_at
 FROM activity_logs
 WHERE activity_type = 'delegation' AND method = 'delegate' AND status IN ('pending', 'dispatched')
-  AND delegation_id IS NOT NULL
+  AND NOT recorded AND delegation_id IS NOT NULL
 ORDER BY created_at, seq
 """
 _DOUBT_LASTS_S = 1000.0

@@ -26,14 +26,20 @@ def message_id_of(op: str) -> str:
     return f"{op}-message"
 
 
+def recorded_id_of(op: str) -> str:
+    """The delegation id that an agent makes for a `record` operation which is given none."""
+    return f"{op}-recorded"
+
+
 @dataclass(frozen=True, slots=True)
 class Invoke:
     """A client starts operation `op` as `workspace` (a name); `action` is the step's verb.
 
     `arguments`, with workspaces by name: `delegate` {target, task, key}, `mcp` {target, tool, task}, `check`
-    {delegation (an op)}, `send` {target, text, expires_in_s} (its message id is `message_id_of(op)`), `report`
-    {delegation, status, text}, `inbox` {since (the row past which is read, None: a window of time)}, `heartbeat`
-    {active_tasks, spend_cents}, `register` {delivery}.
+    {delegation (an op)}, `record` {target, task, id (None: `recorded_id_of(op)`)}, `send` {target, text,
+    expires_in_s} (its message id is `message_id_of(op)`), `report` {delegation, status, text}, `inbox` {since (the
+    row past which is read, None: a window of time)}, `heartbeat` {active_tasks, spend_cents}, `register`
+    {delivery}.
     """
 
     at_s: float
@@ -189,6 +195,7 @@ class Flags:
     execution_budget_s: float = 1800.0
     mcp_sync_budget_s: float = 30.0
     mcp_async_budget_s: float = 8.0
+    sweeper_interval_s: float = 300.0
 
 
 @dataclass(slots=True)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
+import asyncpg
 from aiohttp import web
 
-from reference_impl.acceptance import Accepted, AlreadyKnown, KeyUnchecked, SourceUnknown
+from reference_impl.acceptance import Accepted, AlreadyKnown, IdTaken, KeyUnchecked, Recorded, SourceUnknown
 from reference_impl.http.common import Problem, answer, guarded, json_body, text_field, workspace_of
 from reference_impl.outcome import Completed, Outcome, failed, is_terminal
-from reference_impl.records import delegation_from
+from reference_impl.records import find
 from reference_impl.services import SERVICES
-from reference_impl.store import Record
+from reference_impl.store import RETRYABLE, Record, describe
 from reference_impl.text import clean, parse_uuid, prefix
 
 _KEY_BYTES_MAX = 512
+_ID_BYTES_MAX = 512
 _SUMMARY_BYTES = 200
 _PREVIEW_BYTES = 300
 _UPDATE_PATIENCE_S = 10.0
+_log = logging.getLogger(__name__)
 
 # One entry a delegation, whichever of the tables still has it (H8, D18).
 _LIST = """
@@ -45,17 +49,11 @@ ORDER BY COALESCE(row.created_at, ledger.created_at) DESC, row.seq DESC, delegat
 LIMIT 50
 """
 
-_FIND = """
-SELECT delegation_id, workspace_id, target_id, status, request_body ->> 'task' AS task, created_at
-FROM activity_logs
-WHERE delegation_id = $1 AND activity_type = 'delegation' AND method = 'delegate'
-    AND $2::uuid IN (workspace_id, target_id)
-"""
-
 
 def add_routes(app: web.Application) -> None:
     app.router.add_post("/workspaces/{id}/delegate", guarded(delegate))
     app.router.add_get("/workspaces/{id}/delegations", guarded(list_delegations))
+    app.router.add_post("/workspaces/{id}/delegations/record", guarded(record))
     app.router.add_post("/workspaces/{id}/delegations/{delegation_id}/update", guarded(update))
 
 
@@ -102,6 +100,38 @@ async def delegate(request: web.Request) -> web.Response:
             raise Problem(503, "idempotency check unavailable")
 
 
+async def record(request: web.Request) -> web.Response:
+    """An agent has sent the work to its target by itself, and will report how it ended."""
+    services = request.app[SERVICES]
+    source = workspace_of(request)
+    body = await json_body(request, error="invalid request body")
+    try:
+        target_text, task, delegation_id = (text_field(body, name) for name in ("target_id", "task", "delegation_id"))
+    except ValueError:
+        raise Problem(400, "invalid request body") from None
+    if not target_text or not task or not delegation_id or len(delegation_id.encode()) > _ID_BYTES_MAX:
+        raise Problem(400, "invalid request body")
+    target = parse_uuid(target_text)
+    if target is None:
+        raise Problem(400, "target_id must be a valid UUID")
+    recording = services.background.detach(
+        services.acceptance.record(delegation_id=delegation_id, source=source, target=target, task=task),
+        name=f"record {delegation_id}",
+    )
+    try:
+        recorded = await asyncio.shield(recording)
+    except (*RETRYABLE, asyncpg.PostgresError) as error:
+        _log.error("delegation %s cannot be recorded: %s", delegation_id, describe(error))
+        raise Problem(500, "failed to record delegation") from None
+    match recorded:
+        case Recorded():
+            return answer({"delegation_id": delegation_id, "status": "recorded"}, status=202)
+        case IdTaken():
+            raise Problem(409, "delegation_id reused for a different delegation")
+        case SourceUnknown():
+            raise Problem(404, "workspace not found")
+
+
 async def update(request: web.Request) -> web.Response:
     """A party of the delegation, or the agent of its target, reports how it ended."""
     services = request.app[SERVICES]
@@ -116,14 +146,15 @@ async def update(request: web.Request) -> web.Response:
     if status not in ("completed", "failed"):
         raise Problem(400, "status must be 'completed' or 'failed'")
     delegation_id = clean(request.match_info["delegation_id"])
-    row = await services.store.run(lambda connection: connection.fetchrow(_FIND, delegation_id, party))
-    if row is None:
+    found = await services.store.run(lambda connection: find(connection, delegation_id))
+    if found is None or party not in found[0].parties:
         raise Problem(404, "delegation not found")
-    stored: str | None = row["status"]
+    delegation = found[0]
+    stored: str | None = found[1]
     if not is_terminal(stored):
         outcome: Outcome = Completed(text) if status == "completed" else failed(error or "reported as failed")
         finishing = services.background.detach(
-            services.outcomes.finish(delegation_from(row), outcome, reported=True), name=f"update {delegation_id}"
+            services.outcomes.finish(delegation, outcome, reported=True), name=f"update {delegation_id}"
         )
         # Once begun it is seen through; a client that is told 503 finds out by asking again.
         async with asyncio.timeout(_UPDATE_PATIENCE_S):
@@ -158,7 +189,7 @@ def _entry(row: Record) -> dict[str, Any]:
         "source_id": str(row["source_id"]),
         "target_id": str(row["target_id"]),
         "summary": prefix(row["task_preview"] or row["task"] or "", _SUMMARY_BYTES),
-        "status": row["row_status"] or row["ledger_status"],
+        "status": row["ledger_status"] or row["row_status"],
         "created_at": row["created_at"].isoformat(),
         **{name: value for name, value in optional.items() if value is not None},
     }

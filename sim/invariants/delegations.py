@@ -26,6 +26,7 @@ from sim.history import (
     Ok,
     Row,
     message_id_of,
+    recorded_id_of,
 )
 from sim.invariants import faults
 from sim.invariants.calls import Call
@@ -200,6 +201,11 @@ def _join_answers(view: View) -> None:
                 found = _delegation(view, str(task_id))
                 _claim(found, call)
                 found.accepted = True
+        elif call.invoke.action == "record":
+            if call.status == 202:
+                found = _delegation(view, _recorded_id(call))
+                _claim(found, call)
+                found.accepted = found.recorded = True
         elif call.invoke.action == "send":
             message_id = message_id_of(call.op)
             view.sends[message_id] = Message(message_id, call.invoke.workspace, call.invoke.arguments["target"], [call])
@@ -251,7 +257,12 @@ def _join_rows(view: View) -> None:
 def _join_lost_answers(view: View) -> None:
     claimed = {call.op for each in view.delegations.values() for call in each.calls}
     for call in view.calls.values():
-        if call.invoke.action not in ("delegate", "mcp") or call.op in claimed or call.had_no_effect:
+        if call.invoke.action not in ("delegate", "mcp", "record") or call.op in claimed or call.had_no_effect:
+            continue
+        if call.invoke.action == "record":
+            if (recorded := view.delegations.get(_recorded_id(call))) is not None:
+                _claim(recorded, call)
+                recorded.recorded = True
             continue
         arguments = call.invoke.arguments
         key, target = arguments.get("key"), arguments.get("target")
@@ -327,6 +338,10 @@ def _conclude(view: View) -> None:
             for entry in entries:
                 if (found := view.delegations.get(str(entry.get("delegation_id")))) is not None:
                     found.status = entry["status"]
+
+
+def _recorded_id(call: Call) -> str:
+    return call.invoke.arguments.get("id") or recorded_id_of(call.op)
 
 
 def _delegation(view: View, delegation_id: str) -> Delegation:

@@ -60,9 +60,14 @@ def refused_is_not_retried(view: View) -> Iterator[Violation]:
 
 
 def replied_is_not_retried_nor_failed(view: View) -> Iterator[Violation]:
-    """INV-23; a reply that a fault may have kept from the broker can fail it, but not make it send again."""
+    """INV-23; a reply that a fault may have kept from the broker can fail it, but not make it send again.
+
+    A party that reports a failure may do so before the reply.
+    """
     yield from _repeats(view, "INV-23", _replied, "answered {status} with {bytes} bytes")
     for each in view.delegations.values():
+        if any(report.invoke.arguments["status"] == "failed" for report in each.reports):
+            continue
         for request in each.requests:
             if each.status == "failed" and request.replied and _must_have_arrived(view, each, request):
                 yield Violation(

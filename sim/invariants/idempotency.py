@@ -67,12 +67,13 @@ def failed_frees_its_key(view: View) -> Iterator[Violation]:
 
 
 def keys_do_not_mix(view: View) -> Iterator[Violation]:
-    """INV-53."""
+    """INV-53; what was recorded has its id from its agent, and no key."""
     for each in view.delegations.values():
-        first = next(iter(each.calls), None)
+        delegated = [call for call in each.calls if call.invoke.action == "delegate"]
+        first = next(iter(delegated), None)
         if first is None:
             continue
-        for other in each.calls[1:]:
+        for other in delegated[1:]:
             if other.status not in (200, 202) or first.status not in (200, 202):
                 continue
             if _scope(first) != _scope(other) or _scope(first)[1] is None:

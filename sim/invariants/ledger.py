@@ -74,7 +74,7 @@ def ledger_agrees(view: View) -> Iterator[Violation]:
         status = str(each.delegate_rows[-1]["status"])
         allowed = _AGREEING.get(status)
         if status == "queued" and view.may_poll(each.target):
-            allowed = frozenset({"queued"})
+            allowed = frozenset({"queued", "stuck"})
         if allowed is None or ledger in allowed or (ledger is None and each.key_reused):
             continue
         says = "has no ledger row" if ledger is None else f"is {ledger} in the ledger"

@@ -23,7 +23,9 @@ def caller_sees_every_delegation(view: View) -> Iterator[Violation]:
         if not each.delegate_rows and each.ledger is None:
             continue
         statuses = [entry["status"] for entry in listing[each.source] if str(entry.get("delegation_id")) == each.id]
-        if statuses != [each.status]:
+        # The ledger may say it in its own words, which must agree with the row's (INV-38).
+        ledger = each.ledger["status"] if each.ledger is not None else each.status
+        if statuses not in ([each.status], [ledger]):
             said = f"lists it as {', '.join(statuses)}" if statuses else "does not list it"
             yield Violation(
                 "INV-42",

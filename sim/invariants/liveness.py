@@ -25,9 +25,8 @@ def accepted_work_reaches_its_agent(view: View) -> Iterator[Violation]:
     if not view.broker_runs or any_beyond_clients(view.disturbances, view.operations):
         return
     for each in view.delegations.values():
-        if view.may_poll(each.target) or may_be_refused(view, each):
-            continue
-        if each.accepted and not each.requests and not each.was_queued:
+        left_to_others = each.recorded or each.was_queued or view.may_poll(each.target) or may_be_refused(view, each)
+        if each.accepted and not each.requests and not left_to_others:
             yield Violation(
                 "INV-01",
                 f"{each.label} was accepted and never reached {each.target}, though nothing but clients was disturbed",
@@ -42,7 +41,7 @@ def execution_ends_within_its_budget(view: View) -> Iterator[Violation]:
         return
     budget_s = view.history.flags.execution_budget_s
     for each in view.delegations.values():
-        if not each.calls or each.was_queued or each.reports or view.may_poll(each.target):
+        if not each.calls or each.recorded or each.was_queued or each.reports or view.may_poll(each.target):
             continue
         last_s = max((event.at_s for event in each.recorded_ends if event.at_s is not None), default=0.0)
         last_s = max((last_s, *(request.opened_s for request in each.requests)))
@@ -70,7 +69,7 @@ def _unfinished(view: View, each: Delegation) -> str | None:
         if not (each.accepted or each.requests) or each.key_reused:
             return None
         return "was accepted, and the broker knows nothing of it at the end"
-    if each.status in _UNFINISHED:
+    if each.status in _UNFINISHED and not each.recorded:  # what was recorded waits for a report, or its deadline
         return f"is still {each.status} after everything has healed and settled"
     if each.status == "queued" and not view.may_poll(each.target) and "a2a_queue" in view.rows:
         states = [item["status"] for item in each.queue_items]

@@ -75,7 +75,7 @@ class Delegation(Message):
     """A delegation with what the broker stored and said of it, and with the reports that may have had an effect.
 
     `accepted`: the broker answered 202 or 200. `key_reused`: its key was given to a later delegation, for which its own
-    delegate and ledger rows may have made room (contract, §3.1.4).
+    delegate and ledger rows may have made room (contract, §3.1.4). `recorded`: its source's agent carries it out.
     """
 
     key: str | None = None
@@ -90,6 +90,7 @@ class Delegation(Message):
     broadcast_ends: list[Event] = field(default_factory=list)
     reports: list[Call] = field(default_factory=list)
     key_reused: bool = False
+    recorded: bool = False
 
     @property
     def tool(self) -> str | None:

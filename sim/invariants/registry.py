@@ -15,6 +15,8 @@ from sim.invariants import (
     mcp,
     push_fallback,
     queue,
+    reporting,
+    sweeping,
 )
 from sim.invariants.delegations import Part
 from sim.invariants.violation import Invariant
@@ -80,6 +82,12 @@ ALL: tuple[Invariant, ...] = (
         "A message that the hierarchy denies is never sent and leaves no row at its target.",
         "later proxy; contract §6",
         access.denied_leaves_nothing,
+    ),
+    Invariant(
+        "INV-18",
+        "Only its parties end a delegation, and nobody else's work is recorded under its id.",
+        "#761; decisions §6; D14",
+        reporting.only_parties_end_it,
     ),
     Invariant(
         "INV-20",
@@ -156,6 +164,13 @@ ALL: tuple[Invariant, ...] = (
         "Once anybody was told completed or failed, nobody is told anything else.",
         "later ledger; decisions §4, §6",
         finality.terminal_is_final,
+    ),
+    Invariant(
+        "INV-35",
+        "A report that repeats an accepted one changes nothing that is stored.",
+        "later ledger; decisions §6; D15",
+        reporting.repeated_report_changes_nothing,
+        _ROWS,
     ),
     Invariant(
         "INV-36",
@@ -347,6 +362,34 @@ ALL: tuple[Invariant, ...] = (
         "A cursor of another workspace, or of no row, is gone (410), and nobody is given rows of another.",
         "later activity",
         inbox_cursor.foreign_cursors_give_nothing,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-95",
+        "Past its deadline an open delegation fails at the next sweep, and not before.",
+        "later sweeper",
+        sweeping.deadline_is_kept,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-96",
+        "A target that was never heard is not called silent: its delegations are not stuck.",
+        "later sweeper",
+        sweeping.unheard_is_not_stuck,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-97",
+        "The ledger row of what has ended is not changed any more.",
+        "later sweeper",
+        sweeping.ended_is_left_alone,
+        _ROWS,
+    ),
+    Invariant(
+        "INV-98",
+        "What is open, stuck or not, can still be reported on by its parties.",
+        "later sweeper-new; H64",
+        reporting.open_work_can_be_reported,
         _ROWS,
     ),
 )

@@ -45,6 +45,7 @@ EXPECTED_OF: dict[str, tuple[str, ...]] = {
     "delegate": ("answer", "status", "deliveries", "inbox", "detail", "text"),
     "mcp": ("answer", "status", "deliveries", "inbox", "detail", "text"),
     "check": ("answer", "text"),
+    "record": ("answer", "status", "inbox", "detail", "text"),
     "send": ("answer", "deliveries", "text"),
     **dict.fromkeys(("report", "inbox", "list", "heartbeat", "register"), ("answer",)),
 }

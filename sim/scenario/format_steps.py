@@ -19,6 +19,7 @@ from sim.scenario.model import (
     Together,
     Wait,
 )
+from sim.scenario.model import Record as RecordWork
 from sim.scenario.names import NAME_PATTERN
 from sim.scenario.problems import with_article
 from sim.scenario.reader import Reader
@@ -76,6 +77,18 @@ OPERATIONS: dict[str, Record[Operation]] = {
         named="op",
         judge=check_delegation_order,
     ),
+    "record": Record(
+        "'record'",
+        RecordWork,
+        (
+            _AS,
+            _workspace("from", "The workspace whose agent has sent the work by itself", "source"),
+            _workspace("to", "The workspace that does the work", "target"),
+            Field("task", Text(), "What is to be done"),
+            Field("id", Text(), "The delegation's id, made by the agent; one of its own if left out"),
+        ),
+        named="op",
+    ),
     "send": Record(
         "'send'",
         Send,
@@ -94,7 +107,12 @@ OPERATIONS: dict[str, Record[Operation]] = {
         (
             _AS,
             _workspace("by", "The workspace that reports"),
-            Field("delegation", _DELEGATION, "The 'delegate' or 'mcp' whose outcome is reported", required=True),
+            Field(
+                "delegation",
+                OperationName(("delegate", "mcp", "record")),
+                "The 'delegate', 'mcp' or 'record' whose outcome is reported",
+                required=True,
+            ),
             Field("status", Word("a status to report", ("completed", "failed")), "How it went"),
             Field("text", Text(), "The result, or the error"),
         ),
@@ -145,8 +163,9 @@ _HELP = {
     "delegate": "POST /workspaces/{from}/delegate",
     "mcp": "POST /workspaces/{from}/mcp: a tool that delegates",
     "check": "POST /workspaces/{by}/mcp: the tool check_task_status",
+    "record": "POST /workspaces/{from}/delegations/record: an agent has sent the work by itself",
     "send": "POST /workspaces/{to}/a2a: a message through the proxy",
-    "report": "POST /workspaces/{by}/delegations/{id}/update: a polled target says how it went",
+    "report": "POST /workspaces/{by}/delegations/{id}/update: a party says how it went",
     "inbox": "One poll of a workspace's inbox, past what was read before",
     "list": "GET /workspaces/{of}/delegations",
     "heartbeat": "POST /registry/heartbeat",

@@ -69,6 +69,20 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """POST /workspaces/{source}/delegations/record: the agent of `source` has sent the work to `target` by itself.
+
+    `id` is the delegation's id, which the agent makes; None: one of the operation's own (`recorded_id_of`).
+    """
+
+    op: str
+    source: str
+    target: str
+    task: str = "do the work"
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
     """POST /workspaces/{target}/a2a: a message through the proxy, answered by the agent's own reply."""
 
@@ -82,7 +96,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """POST /workspaces/{by}/delegations/{id of `delegation`}/update: a polled target says how it went."""
+    """POST /workspaces/{by}/delegations/{id of `delegation`}/update: a party of the delegation says how it went."""
 
     op: str
     by: str
@@ -137,7 +151,9 @@ class Wait:
     duration_s: float
 
 
-Operation: TypeAlias = Delegate | Mcp | Check | Send | Report | ReadInbox | ListDelegations | Heartbeat | Register
+Operation: TypeAlias = (
+    Delegate | Mcp | Check | Record | Send | Report | ReadInbox | ListDelegations | Heartbeat | Register
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

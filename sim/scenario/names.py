@@ -25,12 +25,13 @@ OPERATION_PREFIXES = {
     "delegate": "d",
     "mcp": "t",
     "check": "c",
+    "record": "r",
     "send": "m",
     "report": "u",
     "inbox": "i",
     "list": "l",
     "heartbeat": "h",
-    "register": "r",
+    "register": "g",
 }
 _STEP_KEYS = (*OPERATION_PREFIXES, "at", "wait", "together")
 

@@ -54,4 +54,5 @@ def flags_of(config: Config) -> Flags:
         execution_budget_s=config.execution_budget_s,
         mcp_sync_budget_s=config.mcp_sync_budget_s,
         mcp_async_budget_s=config.mcp_async_budget_s,
+        sweeper_interval_s=config.sweeper_interval_s,
     )

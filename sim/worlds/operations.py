@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from sim.history import Json, Member
+from sim.history import Json, Member, recorded_id_of
 from sim.mcp_answers import task_of
 from sim.scenario.model import (
     Check,
@@ -19,6 +19,7 @@ from sim.scenario.model import (
     Mcp,
     Operation,
     ReadInbox,
+    Record,
     Register,
     Report,
     Send,
@@ -59,6 +60,8 @@ class Memory:
     agent_url: Callable[[str], str]
     delegation_ids: dict[str, str] = field(default_factory=dict)
     targets: dict[str, str] = field(default_factory=dict)
+    own_ids: dict[str, str] = field(default_factory=dict)
+    """Ids that agents made for what they recorded, whatever they were answered."""
     cursors: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
 
@@ -69,7 +72,7 @@ class Memory:
     def learn(self, operation: Operation, request: Request, answer: Answer) -> None:
         """Keep from an answer what later operations need."""
         body = answer.body
-        if isinstance(operation, Delegate | Mcp):
+        if isinstance(operation, Delegate | Mcp | Record):
             self.targets[operation.op] = operation.target
             key, document = ("task_id", task_of(body)) if isinstance(operation, Mcp) else ("delegation_id", body)
             if isinstance(document, dict) and isinstance(document.get(key), str):
@@ -120,6 +123,13 @@ def _tool_call(action: str, op: str, sender: str, tool: str, arguments: Mapping[
     return Request(action, sender, "POST", f"/workspaces/{memory.workspace_id(sender)}/mcp", body)
 
 
+def _record(step: Record, memory: Memory) -> Request:
+    memory.own_ids[step.op] = delegation_id = step.id or recorded_id_of(step.op)
+    body = {"target_id": memory.workspace_id(step.target), "task": step.task, "delegation_id": delegation_id}
+    path = f"/workspaces/{memory.workspace_id(step.source)}/delegations/record"
+    return Request("record", step.source, "POST", path, body)
+
+
 def _send(step: Send, memory: Memory) -> Request:
     message = {"role": "user", "messageId": f"{step.op}-message", "parts": [{"kind": "text", "text": step.text}]}
     params: dict[str, Json] = {"message": message}
@@ -131,7 +141,7 @@ def _send(step: Send, memory: Memory) -> Request:
 
 
 def _report(step: Report, memory: Memory) -> Request:
-    delegation_id = memory.delegation_ids.get(step.delegation)
+    delegation_id = memory.delegation_ids.get(step.delegation) or memory.own_ids.get(step.delegation)
     if delegation_id is None:
         raise NotPossible(f"{step.by} was never told the delegation id of {step.delegation}")
     body = {"status": step.status, "response_preview" if step.status == "completed" else "error": step.text}
@@ -172,6 +182,7 @@ _REQUESTS: Mapping[type, _RequestMaker] = {
     Delegate: _delegate,
     Mcp: _mcp,
     Check: _check,
+    Record: _record,
     Send: _send,
     Report: _report,
     ReadInbox: _inbox,

@@ -45,7 +45,7 @@ class Player:
         callers = dict.fromkeys(
             entry.workspace
             for entry in self._history.entries
-            if isinstance(entry, Invoke) and entry.action in ("delegate", "mcp", "inbox")
+            if isinstance(entry, Invoke) and entry.action in ("delegate", "mcp", "record", "inbox")
         )
         self._history.add(await self._world.final(list(callers)))
 

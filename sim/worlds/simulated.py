@@ -7,6 +7,7 @@ for one run and thrown away. A link gets a fault proxy only where the scenario n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import json
@@ -44,7 +45,7 @@ from sim.worlds.world import Undo
 BROKER_PORT, DATABASE_PORT, AGENT_PORT, FIRST_LINK_PORT = 8080, 5432, 9000, 20001
 HORIZON_S = 30 * 24 * 3600.0
 BROKER_START_S = 600.0
-INBOX_TRIES, INBOX_RETRY_S = 12, 5.0
+FINAL_TRIES, FINAL_RETRY_S = 12, 5.0
 HANG = "HANG"
 """The id under which a world that cannot go on is reported; it stands beside those of invariants."""
 
@@ -71,6 +72,7 @@ _TIMES = {
     "dispatched_at",
     "completed_at",
     "expires_at",
+    "last_heartbeat_at",
 }
 
 Address = tuple[str, int]
@@ -351,14 +353,15 @@ class SimulatedWorld:
         return {str(row[0]): str(row[1]) for row in self._workshop.database.query(_STATUSES)}
 
     async def final(self, callers: Sequence[str]) -> Final:
-        """Rows straight from the database; each caller's inbox through its reference poller."""
+        """Rows straight from the database; each caller's inbox through its reference poller, and its listing."""
         inbox = {name: await self._read_inbox(name) for name in callers}
+        listing = {name: await self._read_listing(name) for name in callers}
         (row,) = self._workshop.database.query(_FINAL_ROWS)
         rows = json.loads(row[0] or "{}")
         for table in rows.values():
             for each in table:
                 _read_times(each)
-        return Final(self.now_s(), rows, None if None in inbox.values() else inbox, None)  # type: ignore[arg-type]
+        return Final(self.now_s(), rows, _if_all_answered(inbox), _if_all_answered(listing))
 
     async def _read_inbox(self, name: str) -> list[Row] | None:
         """All that the caller's poller is given; None if the broker does not answer even now."""
@@ -369,10 +372,20 @@ class SimulatedWorld:
             start_window_s=int(self._simulation.time_s) + 1,
             on_row=rows.append,
         )
-        for _ in range(INBOX_TRIES):
+        for _ in range(FINAL_TRIES):
             if await poller.poll_once():
                 return rows
-            await asyncio.sleep(INBOX_RETRY_S)
+            await asyncio.sleep(FINAL_RETRY_S)
+        return None
+
+    async def _read_listing(self, name: str) -> list[Row] | None:
+        """The caller's delegations; None if the broker does not answer even now."""
+        for _ in range(FINAL_TRIES):
+            with contextlib.suppress(OSError):
+                status, body = await self._get(f"/workspaces/{self.history.members[name].workspace_id}/delegations")
+                if status == 200:
+                    return list(body)
+            await asyncio.sleep(FINAL_RETRY_S)
         return None
 
     async def _get(self, path: str) -> tuple[int, Any]:
@@ -399,6 +412,11 @@ class _VirtualClock:
 def _workspace_id(name: str) -> str:
     """The same id for the same name, in every run."""
     return str(uuid.uuid5(_WORKSPACE_IDS, name))
+
+
+def _if_all_answered(parts: Mapping[str, list[Row] | None]) -> Mapping[str, Sequence[Row]] | None:
+    answered = {name: part for name, part in parts.items() if part is not None}
+    return answered if len(answered) == len(parts) else None
 
 
 def _read_times(row: dict[str, Any]) -> None:

@@ -283,25 +283,3 @@ def test_the_flags_switch_ledger_and_inbox_off(database: Database, ledger: bool,
             assert [entry["status"] for entry in listed] == ["completed"]
 
     asyncio.run(play())
-
-
-def test_the_list_is_the_union_of_both_tables(database: Database) -> None:
-    async def play() -> None:
-        async with world(database, says("one"), answers(b"", status="500 Oops"), after(1, says("x"))) as it:
-            ids = []
-            for wait in ("completed", "failed", "dispatched"):
-                _, body = await it.delegate()
-                ids.append(body["delegation_id"])
-                await it.settled(body["delegation_id"], wait)
-            await it.rows.execute("DELETE FROM activity_logs WHERE delegation_id = $1", ids[0])
-            await it.rows.execute("DELETE FROM delegations WHERE delegation_id = $1", ids[1])
-            status, listed = await it.get(f"/workspaces/{ANN}/delegations")
-            assert status == 200
-            assert [entry["delegation_id"] for entry in listed] == ids[::-1]
-            assert [entry["status"] for entry in listed] == ["dispatched", "failed", "completed"]
-            assert listed[2]["response_preview"] == "one"
-            assert listed[1]["error"] == "Internal Server Error"
-            assert {entry["target_id"] for entry in listed} == {BOB}
-            assert (await it.get(f"/workspaces/{BOB}/delegations")) == (200, [])
-
-    asyncio.run(play())

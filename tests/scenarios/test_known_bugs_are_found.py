@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from reference_impl import executor, inbound, proxy
+from reference_impl import executor, inbound, proxy, recovery
 from reference_impl.background import Background
 from reference_impl.executor import Executor
 from reference_impl.http import activity
@@ -26,6 +26,7 @@ from reference_impl.mcp import tools
 from reference_impl.outcome import Outcomes, write_inbox_row
 from reference_impl.records import SLOT, Delegation
 from reference_impl.store import UNREACHABLE
+from reference_impl.sweeper import Sweeper
 from reference_impl.terms import terms_of
 from sim.scenario.loading import load_file
 from sim.worlds.simulated import Workshop
@@ -138,6 +139,46 @@ def read_the_mode_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy.Proxy, "_read_mode", remembered)
 
 
+def let_anybody_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`D14`: `/update` looks for the delegation by its id alone."""
+
+    class Everybody:
+        def __contains__(self, _workspace: object) -> bool:
+            return True
+
+    monkeypatch.setattr(Delegation, "parties", Everybody())
+
+
+def sweep_the_ledger_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The original sweeper: past its deadline the ledger row fails, and nobody is told."""
+
+    async def fail_overdue(self: Any) -> None:
+        now = self._clock.now()
+        await self._store.run(
+            lambda connection: connection.execute(
+                "UPDATE delegations SET status = 'failed', error_detail = 'deadline exceeded by sweeper', "
+                "updated_at = $1 WHERE status NOT IN ('completed', 'failed') AND deadline <= $1",
+                now,
+            )
+        )
+
+    monkeypatch.setattr(Sweeper, "fail_overdue", fail_overdue)
+
+
+def never_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`H63`: the sweeper has stopped, and nobody noticed."""
+
+    async def nothing(self: Any) -> None:
+        pass
+
+    monkeypatch.setattr(Sweeper, "fail_overdue", nothing)
+
+
+def recover_what_was_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start takes for abandoned what the broker never executed."""
+    monkeypatch.setattr(recovery, "_OPEN", recovery._OPEN.replace("AND NOT recorded", ""))
+
+
 @pytest.mark.parametrize(
     ("bug", "family", "invariants"),
     [
@@ -152,6 +193,10 @@ def read_the_mode_once(monkeypatch: pytest.MonkeyPatch) -> None:
         (look_cursors_up_everywhere, "inbox_cursor", {"INV-91"}),
         (let_everybody_communicate, "routing_and_access", {"INV-15"}),
         (read_the_mode_once, "routing_and_access", {"INV-10"}),
+        (let_anybody_report, "record_and_update", {"INV-18"}),
+        (sweep_the_ledger_alone, "slow_and_silent_agents", {"INV-38"}),
+        (never_sweep, "slow_and_silent_agents", {"INV-95"}),
+        (recover_what_was_recorded, "broker_crash", {"EXPECT"}),
     ],
 )
 def test_a_family_fails_when_its_bug_is_put_back(

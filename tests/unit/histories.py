@@ -24,11 +24,13 @@ from sim.history import (
     ModeRead,
     Ok,
     message_id_of,
+    recorded_id_of,
 )
 from sim.scenario.model import Delegate, Expectation, Fault, Scenario, Step, Workspace
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 FINAL_S = 4000.0
+DEADLINE_S = 6 * 3600.0
 
 
 def at(seconds: float) -> datetime:
@@ -51,6 +53,7 @@ class Run:
     ledger: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     queue: list[dict[str, Any]] = field(default_factory=list)
+    heard: dict[str, datetime] = field(default_factory=dict)
     inbox: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     listing: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
@@ -182,6 +185,9 @@ class Run:
                 "caller_id": workspace_id(source),
                 "callee_id": workspace_id(target),
                 "status": {"pending": "queued"}.get(status, status),
+                "last_heartbeat": None,
+                "deadline": at(at_s + DEADLINE_S),
+                "updated_at": at(ended_s if ended else at_s),
                 "result_preview": text if status == "completed" else None,
                 "error_detail": error,
                 "idempotency_key": key,
@@ -257,6 +263,32 @@ class Run:
         self.stored(f"id-{op}", task=f"work of {op}", status="queued", target="cid")
         return self
 
+    def recorded(self, op: str = "r1", *, status: str = "dispatched", text: str = "done") -> Run:
+        """A delegation that `ann`'s agent sent to `bob` by itself; ended by a report if `status` says so."""
+        delegation_id = recorded_id_of(op)
+        arguments = {"target": "bob", "task": f"work of {op}", "id": None}
+        self.entries.append(Invoke(0.0, op, "record", "ann", arguments))
+        self.entries.append(Ok(0.01, op, 202, {"delegation_id": delegation_id, "status": "recorded"}))
+        self.stored(delegation_id, task=f"work of {op}", status=status, text=text, detail=text)
+        if status in ("completed", "failed"):
+            self.reported("u1", of=op, status=status, text=text, at_s=0.9)
+        return self
+
+    def reported(
+        self,
+        op: str,
+        *,
+        of: str,
+        by: str = "bob",
+        status: str = "completed",
+        text: str = "done",
+        at_s: float,
+        answer: tuple[int, dict[str, Any]] = (200, {}),
+    ) -> None:
+        """A report on `of`, answered 200 ms later."""
+        arguments = {"delegation": of, "status": status, "text": text}
+        self.entries += [Invoke(at_s, op, "report", by, arguments), Ok(at_s + 0.2, op, *answer)]
+
     def sent(self, op: str = "s1", *, target: str = "bob", answer: dict[str, Any] | None = None) -> Run:
         """A message through the proxy, answered by its agent."""
         self.entries.append(Invoke(0.0, op, "send", "ann", {"target": target, "text": "hello"}))
@@ -327,6 +359,10 @@ class Run:
                 "delegations": self.ledger,
                 "structure_events": self.events,
                 "a2a_queue": self.queue,
+                "workspaces": [
+                    {"id": member.workspace_id, "last_heartbeat_at": self.heard.get(name)}
+                    for name, member in self.members.items()
+                ],
             }
             inbox = {"ann": [], "cid": []} | self.inbox
             listing = {"ann": [], "bob": [], "cid": [], "dee": []} | self.listing

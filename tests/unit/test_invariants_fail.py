@@ -534,6 +534,74 @@ def repetition_without_a_key() -> Run:
     return run
 
 
+def ended_by_a_stranger() -> Run:
+    """D14."""
+    run = Run().recorded(status="completed")
+    run.reported("u2", of="r1", by="dee", at_s=0.95)
+    return run
+
+
+def recorded_under_a_taken_id() -> Run:
+    run = Run().recorded()
+    run.entries += [
+        Invoke(0.5, "r2", "record", "ann", {"target": "dee", "task": "work", "id": "r1-recorded"}),
+        Ok(0.6, "r2", 202, {"delegation_id": "r1-recorded", "status": "recorded"}),
+    ]
+    return run
+
+
+def result_replaced_by_a_second_report() -> Run:
+    """D15."""
+    run = Run().recorded(status="completed", text="first")
+    run.reported("u2", of="r1", text="second", at_s=2.0)
+    for row in (run.row("result"), run.row("inbox")):
+        row["response_body"]["text"] = "second"
+    return run
+
+
+def left_open_past_its_deadline() -> Run:
+    run = Run().recorded()
+    run.ledger[0]["deadline"] = at(600.0)
+    return run
+
+
+def failed_before_its_deadline() -> Run:
+    run = Run().left_to_poll()
+    run.activity.clear()
+    run.ledger.clear()
+    run.listing.clear()
+    run.inbound("id-d1", target="cid")
+    run.stored("id-d1", task="work of d1", status="failed", target="cid", detail="deadline exceeded by sweeper")
+    return run
+
+
+def stuck_without_a_sign_of_life() -> Run:
+    """H73."""
+    run = Run().recorded()
+    run.ledger[0]["status"] = run.listing["ann"][0]["status"] = "stuck"
+    return run
+
+
+def rewritten_by_a_sweep() -> Run:
+    """H74."""
+    run = Run().completed()
+    run.ledger[0]["updated_at"] = at(300.0)
+    return run
+
+
+def report_refused_for_being_stuck() -> Run:
+    """H64."""
+    run = Run().recorded()
+    run.reported("u1", of="r1", at_s=2.0, answer=(409, {"error": "delegation is already stuck", "status": "stuck"}))
+    return run
+
+
+def report_refused_as_unknown() -> Run:
+    run = Run().recorded()
+    run.reported("u1", of="r1", by="ann", at_s=2.0, answer=(404, {"error": "delegation not found"}))
+    return run
+
+
 CASES = (
     Case("INV-01", never_sent, "d1 (ann to bob) was accepted and never reached bob"),
     Case("INV-01", never_sent_after_the_client_hung_up, "though nothing but clients was disturbed"),
@@ -557,6 +625,8 @@ CASES = (
     Case("INV-10", retried_on_the_reading_of_the_first_attempt, "had not been read as push"),
     Case("INV-15", sent_against_the_hierarchy, "there are 1 requests at bob and 1 rows for it"),
     Case("INV-15", left_against_the_hierarchy, "there are 0 requests at cid and 1 rows for it"),
+    Case("INV-18", ended_by_a_stranger, "was reported completed by dee, who is no party of it, and u2 was", "r1"),
+    Case("INV-18", recorded_under_a_taken_id, "r2 of ann to dee was recorded under the id of", "r1/r2"),
     Case("INV-20", sent_three_times, "d1 (ann to bob) was sent to bob 3 times; 2 is the most"),
     Case("INV-21", retried_at_once, "again 3.000 s after the first attempt; the delay is 8 s"),
     Case("INV-22", retried_after_busy, "(request 3) although the agent had got it in request 2: it answered 503"),
@@ -586,6 +656,7 @@ CASES = (
     Case("INV-34", listed_completed_then_failed, "was completed according to the listing l1, then failed according to"),
     Case("INV-34", report_accepted_and_overruled, "then failed according to the accepted report r1"),
     Case("INV-34", terminal_then_open_again, "was completed according to the listing l1, then queued according to"),
+    Case("INV-35", result_replaced_by_a_second_report, "and u2 replaced what was stored by 'second'", "r1"),
     Case("INV-36", preview_lost, "is completed in the ledger without a preview of its text 'done'"),
     Case("INV-36", preview_too_long, "has a preview of more than 4096 bytes in the ledger"),
     Case("INV-37", delegate_row_without_why, "is failed and its delegate row does not say why"),
@@ -626,6 +697,12 @@ CASES = (
     Case("INV-91", own_cursor_refused, "was answered 410, though the cursor's row is its own and is there", "i1"),
     Case("INV-91", foreign_rows_given, "was given rows of another workspace", "i1"),
     *(Case(*spoiled) for spoiled in QUEUE),
+    Case("INV-95", left_open_past_its_deadline, "is still dispatched 3400 s after its deadline", "r1"),
+    Case("INV-95", failed_before_its_deadline, "was failed for its deadline 21599 s before it"),
+    Case("INV-96", stuck_without_a_sign_of_life, "is stuck although bob was never heard", "r1"),
+    Case("INV-97", rewritten_by_a_sweep, "was changed 299 s after it was completed"),
+    Case("INV-98", report_refused_for_being_stuck, "and u1 was refused because it is stuck", "r1"),
+    Case("INV-98", report_refused_as_unknown, "and u1 was refused as unknown", "r1"),
 )
 
 

@@ -245,6 +245,55 @@ def pushed_after_it_polled() -> Run:
     return run
 
 
+def recorded_and_open() -> Run:
+    return Run().recorded()
+
+
+def recorded_and_reported() -> Run:
+    run = Run().recorded(status="failed", text="no model")
+    run.reported("u2", of="r1", by="ann", status="failed", text="again", at_s=2.0)
+    run.reported("u3", of="r1", by="dee", at_s=2.5, answer=(404, {"error": "delegation not found"}))
+    run.reported("u4", of="r1", at_s=3.0, answer=(409, {"error": "already failed", "status": "failed"}))
+    return run
+
+
+def recorded_twice_with_a_lost_answer() -> Run:
+    run = Run().recorded("r2")
+    run.entries += [
+        Invoke(0.5, "r3", "record", "ann", {"target": "bob", "task": "work", "id": "r2-recorded"}),
+        Info(0.6, "r3", "ConnectionResetError"),
+        Invoke(0.7, "r4", "record", "dee", {"target": "bob", "task": "work", "id": "r2-recorded"}),
+        Ok(0.8, "r4", 409, {"error": "taken"}),
+    ]
+    return run
+
+
+def stuck() -> Run:
+    run = Run().recorded()
+    run.ledger[0]["status"] = run.listing["ann"][0]["status"] = "stuck"
+    run.heard["bob"] = at(300.0)
+    return run
+
+
+def failed_at_its_deadline() -> Run:
+    run = Run().left_to_poll()
+    run.activity.clear()
+    run.ledger.clear()
+    run.listing.clear()
+    run.inbound("id-d1", target="cid")
+    run.stored("id-d1", task="work of d1", status="failed", target="cid", ended_s=3700.0,
+               detail="deadline exceeded by sweeper")  # fmt: skip
+    run.ledger[0]["deadline"] = at(3600.0)
+    return run
+
+
+def overdue_while_the_database_was_away() -> Run:
+    run = Run().recorded()
+    run.ledger[0]["deadline"] = at(600.0)
+    run.fault("f1", where="broker-database", at_s=500.0, until_s=3900.0)
+    return run
+
+
 def refused() -> Run:
     run = Run()
     run.asked("d1", answer=(400, {"error": "self-delegation not permitted"}))
@@ -285,6 +334,12 @@ CORRECT: tuple[Callable[[], Run], ...] = (
     without_ledger_and_inbox,
     ids_as_asyncpg_gives_them,
     answers_of_every_kind,
+    recorded_and_open,
+    recorded_and_reported,
+    recorded_twice_with_a_lost_answer,
+    stuck,
+    failed_at_its_deadline,
+    overdue_while_the_database_was_away,
     refused,
     *histories_mcp.CORRECT,
 )

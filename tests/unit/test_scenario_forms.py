@@ -45,6 +45,7 @@ from sim.scenario.model import (
     Operation,
     Pause,
     ReadInbox,
+    Record,
     Register,
     Report,
     Scenario,
@@ -127,6 +128,16 @@ STEPS: list[tuple[str, Step, str]] = [
         "t1: ann delegates to bob by delegate_task",
     ),
     ("{check: {by: ann, delegation: d1}}", Step(does=Check(op="c1", by="ann", delegation="d1")), "c1: ann checks d1"),
+    (
+        "{record: {from: ann, to: bob}}",
+        Step(does=Record(op="r1", source="ann", target="bob")),
+        "r1: ann records what it sent to bob",
+    ),
+    (
+        "{record: {as: x, from: ann, to: bob, task: no, id: 7}}",
+        Step(does=Record(op="x", source="ann", target="bob", task="no", id="7")),
+        "x: ann records what it sent to bob",
+    ),
     (
         "{send: {from: ann, to: bob, text: hi}}",
         Step(does=Send(op="m1", source="ann", target="bob", text="hi")),

@@ -1,0 +1,118 @@
+"""SIGTERM (decisions, §5): running executions get their grace, and the next start recovers the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+
+import aiohttp
+import pytest
+
+from tests.contract.world import ANN, BOB, World, after, says, world
+
+Database = tuple[str, str]
+COMMAND = (sys.executable, "-m", "reference_impl")
+UNKNOWN = "delivery_unknown: broker restarted while the request was in flight"
+
+
+async def rows_of(it: World, d: str, status: str) -> None:
+    assert await it.kinds(d) == [
+        ("delegation", "delegate", status),
+        ("delegation", "delegate_result", status),
+        ("a2a_receive", "delegate_result", "ok" if status == "completed" else "error"),
+    ]
+
+
+def test_what_ends_within_the_grace_ends_well_and_the_rest_is_recovered(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, after(0.5, says("in time")), after(30, says("never")), grace_s=1.0) as it:
+            ids = []
+            for _ in range(2):
+                _, body = await it.delegate()
+                ids.append(body["delegation_id"])
+                await it.settled(ids[-1], "dispatched")
+                async with asyncio.timeout(2):
+                    while len(it.bob.requests) < len(ids):  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)  # the agent does not call back
+            base = it.base
+            stopping = asyncio.create_task(it.broker.stop())
+            began = time.monotonic()
+            assert await it.settled(ids[0]) == "completed"
+            assert not stopping.done()
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await it.http.get(base + "/health")
+            await stopping
+            assert 0.9 < time.monotonic() - began < 1.0 + 0.5
+            await rows_of(it, ids[0], "completed")
+            assert await it.status(ids[1]) == "dispatched"
+            await it.restart()
+            assert await it.status(ids[1]) == "failed"
+            await rows_of(it, ids[1], "failed")
+            assert (await it.events(ids[1]))[-1][1]["error"] == UNKNOWN
+            await rows_of(it, ids[0], "completed")
+            assert len(it.bob.requests) == 2
+
+    asyncio.run(play())
+
+
+def test_a_stop_with_nothing_to_wait_for_is_quick(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, grace_s=5.0) as it:
+            _, body = await it.delegate()
+            await it.settled(body["delegation_id"])
+            began = time.monotonic()
+            await it.broker.stop()
+            assert time.monotonic() - began < 1.0
+
+    asyncio.run(play())
+
+
+def test_sweeper_and_retention_do_not_keep_a_stop_waiting_on_a_silent_database(database: Database) -> None:
+    async def play() -> None:
+        often = {"sweeper_interval_s": 0.05, "activity_cleanup_interval_hours": 0.05 / 3600}
+        async with world(database, database_timeout_s=30.0, **often) as it:
+            order = {"target_id": BOB, "task": "t", "delegation_id": "d-1"}
+            await it.post(f"/workspaces/{ANN}/delegations/record", order)
+            it.wire.silence()
+            await it.rows.execute("UPDATE delegations SET deadline = created_at")
+            await asyncio.sleep(0.2)
+            began = time.monotonic()
+            await it.broker.stop()
+            assert time.monotonic() - began < 0.3 + 1.0 + 0.5
+            it.wire.heal()
+            await it.restart()
+            await rows_of(it, "d-1", "failed")
+
+    asyncio.run(play())
+
+
+def test_sigterm_lets_the_service_finish_what_it_executes(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, after(1.0, says("in time"))) as it:
+            await it.broker.stop()
+            environment = {
+                **os.environ,
+                "PORT": "0",
+                "DATABASE_URL": it.config.database_url,
+                "BROKER_ENV": "development",
+                "BROKER_ALLOW_LOOPBACK": "1",
+            }
+            service = await asyncio.create_subprocess_exec(*COMMAND, env=environment, stderr=asyncio.subprocess.PIPE)
+            assert service.stderr is not None
+            while b"listening on port" not in (line := await service.stderr.readline()):
+                assert line, "the service ended early"
+            port = int(line.rsplit(b" ", 1)[1])
+            url = f"http://127.0.0.1:{port}/workspaces/{ANN}/delegate"
+            async with it.http.post(url, json={"target_id": BOB, "task": "t"}) as response:
+                d = (await response.json())["delegation_id"]
+            await it.bob.contacted.wait()
+            service.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            assert await service.wait() == 0
+            assert 0.5 < time.monotonic() - began < 5
+            await rows_of(it, d, "completed")
+
+    asyncio.run(play())
