@@ -169,11 +169,11 @@ STEPS: list[tuple[str, Step, str]] = [
         Step(does=ReadInbox(op="i1", of="ann", cursor="lost")),
         "i1: ann reads its inbox past a lost cursor",
     ),
-    ("{register: {of: bob}}", Step(does=Register(op="r1", of="bob")), "r1: bob registers"),
+    ("{register: {of: bob}}", Step(does=Register(op="g1", of="bob")), "r1: bob registers"),
     (
         "{register: {of: bob, delivery: poll}}",
-        Step(does=Register(op="r1", of="bob", delivery="poll")),
-        "r1: bob registers to poll",
+        Step(does=Register(op="g1", of="bob", delivery="poll")),
+        "g1: bob registers to poll",
     ),
     (
         "{heartbeat: {of: bob, spend_cents: 7}}",
