@@ -24,7 +24,7 @@ async def add_logs(it: World, count: int, *, age_days: float) -> None:
 
 
 async def prune(it: World, *, batch_rows: int = 500, days: float = 7.0) -> int:
-    store = await Store.open(it.config.database_url, timeout_s=1.0, pool_size=1)
+    store = await Store.open(it.config.database_url, timeout_s=1.0, size=1)
     try:
         config = replace(it.config, activity_retention_days=days)
         return await Retention(config=config, store=store, clock=SystemClock(), batch_rows=batch_rows).prune()

@@ -152,7 +152,7 @@ def status_that_nobody_answered() -> Run:
 def failure_of_no_kind() -> Run:
     run = offline()
     for row in (*run.activity, *run.ledger):
-        row["error_detail"] = row["error_detail"] and "context deadline exceeded"
+        row["error_detail"] = row["error_detail"] and "context canceled"
     return run
 
 

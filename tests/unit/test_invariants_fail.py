@@ -681,7 +681,7 @@ CASES = (
     Case("INV-62", mcp.sent_though_unmarshalled, "and bob was sent it all the same"),
     Case("INV-63", mcp.status_not_told, "which must say http_status: 500"),
     Case("INV-63", mcp.status_that_nobody_answered, "which must say a status that the agent answered"),
-    Case("INV-63", mcp.failure_of_no_kind, "failed with 'context deadline exceeded', which must say target_offline"),
+    Case("INV-63", mcp.failure_of_no_kind, "failed with 'context canceled', which must say target_offline"),
     Case("INV-64", mcp.answered_and_not_recorded, "was answered 'done', and the broker has no delegation of it"),
     Case("INV-65", mcp.told_to_a_stranger, "is dee's, and was told that it is delivered", "c1"),
     Case("INV-65", mcp.told_of_another_task, "was told of another task (id-d9)", "c1"),

@@ -169,7 +169,7 @@ STEPS: list[tuple[str, Step, str]] = [
         Step(does=ReadInbox(op="i1", of="ann", cursor="lost")),
         "i1: ann reads its inbox past a lost cursor",
     ),
-    ("{register: {of: bob}}", Step(does=Register(op="g1", of="bob")), "r1: bob registers"),
+    ("{register: {of: bob}}", Step(does=Register(op="g1", of="bob")), "g1: bob registers"),
     (
         "{register: {of: bob, delivery: poll}}",
         Step(does=Register(op="g1", of="bob", delivery="poll")),
