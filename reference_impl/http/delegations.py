@@ -9,6 +9,18 @@ from aiohttp import web
 
 from reference_impl.acceptance import Accepted, AlreadyKnown, KeyUnchecked, SourceUnknown
 from reference_impl.http.common import Problem, answer, guarded, json_body, text_field, workspace_of
+from reference_impl.http.description import (
+    NAME,
+    TEXT,
+    TIME,
+    UUID,
+    Operation,
+    list_of,
+    one_of,
+    or_null,
+    record,
+    refused,
+)
 from reference_impl.outcome import Completed, Outcome, failed, is_terminal
 from reference_impl.records import delegation_from
 from reference_impl.services import SERVICES
@@ -51,6 +63,78 @@ FROM activity_logs
 WHERE delegation_id = $1 AND activity_type = 'delegation' AND method = 'delegate'
     AND $2::uuid IN (workspace_id, target_id)
 """
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/workspaces/{id}/delegate",
+        "Delegate a task to another workspace; the broker sends it to the target's agent",
+        {
+            202: record(delegation_id=UUID, status=one_of("delegated"), target_id=UUID, optional={"warning": TEXT}),
+            200: record(delegation_id=TEXT, status=TEXT, target_id=UUID, idempotent_hit=one_of(True)),
+            400: refused(
+                "invalid delegation request", "target_id must be a valid UUID", "self-delegation not permitted"
+            ),
+            409: refused("idempotency key reused with a different target"),
+            503: refused("idempotency check unavailable"),
+        },
+        body=record(
+            target_id=UUID,
+            task=NAME,
+            optional={"idempotency_key": or_null({**TEXT, "description": f"at most {_KEY_BYTES_MAX} bytes"})},
+        ),
+        guarded=True,
+    ),
+    Operation(
+        "GET",
+        "/workspaces/{id}/delegations",
+        "The newest 50 delegations of the workspace",
+        {
+            200: list_of(
+                record(
+                    delegation_id=TEXT,
+                    source_id=UUID,
+                    target_id=UUID,
+                    summary=TEXT,
+                    status=TEXT,
+                    created_at=TIME,
+                    optional={
+                        "id": UUID,
+                        "type": TEXT,
+                        "updated_at": TIME,
+                        "response_preview": TEXT,
+                        "error": TEXT,
+                        "last_heartbeat": TIME,
+                        "deadline": TIME,
+                        "_ledger": one_of(True),
+                    },
+                )
+            )
+        },
+        guarded=True,
+    ),
+    Operation(
+        "POST",
+        "/workspaces/{id}/delegations/{delegation_id}/update",
+        "Report how a delegation ended, as its caller or its callee",
+        {
+            200: record(status=one_of("completed", "failed"), delegation_id=TEXT),
+            400: refused("invalid request body", "status must be 'completed' or 'failed'"),
+            404: refused("delegation not found"),
+            409: refused(
+                "delegation is already completed",
+                "delegation is already failed",
+                status=one_of("completed", "failed"),
+                delegation_id=TEXT,
+            ),
+        },
+        body=record(
+            status=one_of("completed", "failed"),
+            optional={"error": or_null(TEXT), "response_preview": or_null(TEXT)},
+        ),
+        guarded=True,
+    ),
+)
 
 
 def add_routes(app: web.Application) -> None:
