@@ -20,6 +20,8 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from reference_impl.config import ConfigError
+
 T = TypeVar("T")
 Record = asyncpg.Record
 Connection: TypeAlias = "PoolConnectionProxy[Record]"
@@ -53,25 +55,30 @@ class Store:
 
     @classmethod
     async def open(cls, url: str, *, timeout_s: float, pool_size: int) -> Store:
-        """Connect; while the database is away, keep trying."""
+        """Connect; while the database is away, keep trying. Raises `ConfigError` for a URL that makes no sense."""
 
         async def connect() -> asyncpg.Pool[Record]:
-            return await asyncpg.create_pool(
-                url,
-                # One connection proves that the database is there. No floor: the pool's own refilling would
-                # compete with those who wait for a connection while the database is away.
-                init_size=1,
-                min_size=0,
-                max_size=pool_size,
-                timeout=timeout_s,
-                # `run` bounds all that is done on a connection, so commands need no limit of their own; and what
-                # was idle for long is used or found broken like any other.
-                command_timeout=None,
-                max_inactive_connection_lifetime=0,
-                reset=_nothing_to_reset,
-                # Should we vanish in mid-transaction, the row locks must not stay behind for long.
-                server_settings={"idle_in_transaction_session_timeout": f"{round(timeout_s * 2000)}ms"},
-            )
+            try:
+                return await asyncpg.create_pool(
+                    url,
+                    # One connection proves that the database is there. No floor: the pool's own refilling would
+                    # compete with those who wait for a connection while the database is away.
+                    init_size=1,
+                    min_size=0,
+                    max_size=pool_size,
+                    timeout=timeout_s,
+                    # `run` bounds all that is done on a connection, so commands need no limit of their own; and
+                    # what was idle for long is used or found broken like any other.
+                    command_timeout=None,
+                    max_inactive_connection_lifetime=0,
+                    reset=_nothing_to_reset,
+                    # Should we vanish in mid-transaction, the row locks must not stay behind for long.
+                    server_settings={"idle_in_transaction_session_timeout": f"{round(timeout_s * 2000)}ms"},
+                )
+            except ValueError:
+                # No try will ever understand this URL. What the error says may quote the password.
+                fix = "write postgres://user:password@host:5432/name, special characters of the password as %XX"
+                raise ConfigError(f"DATABASE_URL: the value cannot be read; {fix}") from None
 
         return cls(await _until_reached(connect, what="connecting to the database"), timeout_s=timeout_s)
 
