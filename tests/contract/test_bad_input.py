@@ -15,82 +15,14 @@ from yarl import URL
 
 from reference_impl.http import routes
 from reference_impl.http.common import REQUEST_BYTES_MAX
+from tests.contract.endpoints import ENDPOINTS, Endpoint
 from tests.contract.served import Served, served
 from tests.contract.world import ANN, BOB, NOBODY, POLLY, TABLES, World
 
-NEWCOMER = "00000000-0000-4000-8000-0000000000fe"
 UNSTORABLE, REPLACED = "nul \x00 and half a pair \ud800", "nul � and half a pair �"
 NO_UUIDS = ("", "x", "7", ANN[:-1], ANN + "0", ANN + "\x00", "\ud800", "ａ" * 32)
 NO_OBJECTS = (b"", b"{", b"[]", b"null", b"7", b'"text"', b"\x00", b"\xff\xfe", b'{"a":NaN}', b'{"a":1e999}',
               b'{"a":' * 200 + b"1" + b"}" * 200, b'{"a":' + b"9" * 5000 + b"}", b"{'a':1}", b'{"a":1}{')  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """An endpoint with a body. `body` is accepted; `refusal` is the error text for a body that is not.
-
-    `uuids`: members that have to be UUIDs, with the error text for others. `texts` and `numbers`: members of other
-    types; `free`: those that may be any text.
-    """
-
-    path: str
-    body: dict[str, Any]
-    refusal: str
-    accepted: int = 200
-    guarded: bool = True
-    uuids: dict[str, str] = field(default_factory=dict)
-    texts: tuple[str, ...] = ()
-    free: tuple[str, ...] = ()
-    required: tuple[str, ...] = ()
-    numbers: tuple[str, ...] = ()
-
-
-ENDPOINTS = (
-    Endpoint(
-        path="/workspaces/{id}/delegate",
-        body={"target_id": POLLY, "task": "write the tests"},
-        refusal="invalid delegation request",
-        accepted=202,
-        uuids={"target_id": "target_id must be a valid UUID"},
-        texts=("task", "idempotency_key"),
-        free=("task", "idempotency_key"),
-        required=("target_id", "task"),
-    ),
-    Endpoint(
-        path="/workspaces/{id}/delegations/{delegation_id}/update",
-        body={"status": "completed", "response_preview": "done", "error": ""},
-        refusal="invalid request body",
-        texts=("status", "response_preview", "error"),
-        free=("response_preview", "error"),
-        required=("status",),
-    ),
-    Endpoint(
-        path="/workspaces/{id}/a2a",
-        body={"method": "message/send", "params": {"message": {"parts": []}}},
-        refusal="invalid JSON",
-        guarded=False,
-    ),
-    Endpoint(
-        path="/registry/register",
-        body={"id": NEWCOMER, "agent_card": {}, "url": "", "delivery_mode": "poll"},
-        refusal="invalid registration request",
-        guarded=False,
-        uuids={"id": "invalid registration request"},
-        texts=("url", "delivery_mode"),
-        required=("id", "agent_card"),
-    ),
-    Endpoint(
-        path="/registry/heartbeat",
-        body={"workspace_id": BOB, "current_task": "x", "active_tasks": 1, "error_rate": 0.5, "monthly_spend": 1},
-        refusal="invalid heartbeat request",
-        guarded=False,
-        uuids={"workspace_id": "invalid heartbeat request"},
-        texts=("current_task", "runtime_state"),
-        free=("current_task", "runtime_state"),
-        required=("workspace_id",),
-        numbers=("active_tasks", "error_rate", "monthly_spend"),
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,16 @@
+"""A short run of `make fuzz`."""
+
+from __future__ import annotations
+
+from hypothesis import seed
+
+from tests.contract.endpoints import ENDPOINTS
+from tests.contract.served import served
+from tests.fuzz.bodies import Fuzz
+
+
+def test_any_body_gets_a_documented_answer(database: tuple[str, str]) -> None:
+    with served(database) as there:
+        fuzz = Fuzz(there)
+        seed(1)(fuzz.test(max_examples=200))()
+    assert {path for path, status in fuzz.tried if status < 400} == {endpoint.path for endpoint in ENDPOINTS}
