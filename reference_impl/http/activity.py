@@ -18,9 +18,9 @@ from reference_impl.http.description import (
     Operation,
     Parameter,
     list_of,
+    object_of,
     one_of,
     or_null,
-    record,
     refused,
 )
 from reference_impl.services import SERVICES
@@ -47,7 +47,7 @@ OPERATIONS = (
         "The inbox: newest first, or, after a cursor, oldest first; filters are ANDed",
         {
             200: list_of(
-                record(
+                object_of(
                     id=UUID,
                     workspace_id=UUID,
                     activity_type=TEXT,

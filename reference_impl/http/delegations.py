@@ -16,9 +16,9 @@ from reference_impl.http.description import (
     UUID,
     Operation,
     list_of,
+    object_of,
     one_of,
     or_null,
-    record,
     refused,
 )
 from reference_impl.outcome import Completed, Outcome, failed, is_terminal
@@ -70,15 +70,15 @@ OPERATIONS = (
         "/workspaces/{id}/delegate",
         "Delegate a task to another workspace; the broker sends it to the target's agent",
         {
-            202: record(delegation_id=UUID, status=one_of("delegated"), target_id=UUID, optional={"warning": TEXT}),
-            200: record(delegation_id=TEXT, status=TEXT, target_id=UUID, idempotent_hit=one_of(True)),
+            202: object_of(delegation_id=UUID, status=one_of("delegated"), target_id=UUID, optional={"warning": TEXT}),
+            200: object_of(delegation_id=TEXT, status=TEXT, target_id=UUID, idempotent_hit=one_of(True)),
             400: refused(
                 "invalid delegation request", "target_id must be a valid UUID", "self-delegation not permitted"
             ),
             409: refused("idempotency key reused with a different target"),
             503: refused("idempotency check unavailable"),
         },
-        body=record(
+        body=object_of(
             target_id=UUID,
             task=NAME,
             optional={"idempotency_key": or_null({**TEXT, "description": f"at most {_KEY_BYTES_MAX} bytes"})},
@@ -91,7 +91,7 @@ OPERATIONS = (
         "The newest 50 delegations of the workspace",
         {
             200: list_of(
-                record(
+                object_of(
                     delegation_id=TEXT,
                     source_id=UUID,
                     target_id=UUID,
@@ -118,7 +118,7 @@ OPERATIONS = (
         "/workspaces/{id}/delegations/{delegation_id}/update",
         "Report how a delegation ended, as its caller or its callee",
         {
-            200: record(status=one_of("completed", "failed"), delegation_id=TEXT),
+            200: object_of(status=one_of("completed", "failed"), delegation_id=TEXT),
             400: refused("invalid request body", "status must be 'completed' or 'failed'"),
             404: refused("delegation not found"),
             409: refused(
@@ -128,7 +128,7 @@ OPERATIONS = (
                 delegation_id=TEXT,
             ),
         },
-        body=record(
+        body=object_of(
             status=one_of("completed", "failed"),
             optional={"error": or_null(TEXT), "response_preview": or_null(TEXT)},
         ),

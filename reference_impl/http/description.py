@@ -40,14 +40,14 @@ def list_of(item: Schema) -> Schema:
     return {"type": "array", "items": item}
 
 
-def record(*, optional: Mapping[str, Schema] | None = None, **required: Schema) -> Schema:
+def object_of(*, optional: Mapping[str, Schema] | None = None, **required: Schema) -> Schema:
     """An object with these members; others may be there."""
     return {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required)}
 
 
 def refused(*texts: str, **extra: Schema) -> Schema:
     """An error answer with one of `texts` (any, if none is given) and these other members."""
-    return record(error=one_of(*texts) if texts else TEXT, **extra)
+    return object_of(error=one_of(*texts) if texts else TEXT, **extra)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One endpoint: what it is for, takes and answers.
+    """One endpoint: what it is for, takes and answers; an answer that is None has no body.
 
     `guarded`: it needs the token of the workspace in the path. `stores`: it asks the database, which may be away.
     `media` is that of success; errors are always JSON.
@@ -71,7 +71,7 @@ class Operation:
     method: Method
     path: str
     summary: str
-    answers: Mapping[Status, Schema]
+    answers: Mapping[Status, Schema | None]
     body: Schema | None = None
     parameters: tuple[Parameter, ...] = ()
     guarded: bool = False
@@ -86,10 +86,12 @@ class Operation:
         if self.body is not None:
             described["requestBody"] = {"required": True, "content": {JSON: {"schema": self.body}}}
         for status, schemas in self._answers().items():
-            schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-            media = self.media if str(status).startswith("2") else JSON
-            content = {"content": {media: {"schema": schema}}} if status != HTTPStatus.SWITCHING_PROTOCOLS else {}
-            described["responses"][str(status)] = {"description": _phrase(status), **content}
+            answer: Schema = {"description": _phrase(status)}
+            if schemas:
+                media = self.media if str(status).startswith("2") else JSON
+                schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+                answer["content"] = {media: {"schema": schema}}
+            described["responses"][str(status)] = answer
         return described
 
     def _parameters(self) -> Iterator[Schema]:
@@ -99,7 +101,7 @@ class Operation:
             yield {"in": each.place, "name": each.name, "description": each.meaning, "schema": each.schema}
 
     def _answers(self) -> dict[Status, list[Schema]]:
-        answers: dict[Status, list[Schema]] = {status: [schema] for status, schema in self.answers.items()}
+        answers = {status: [] if schema is None else [schema] for status, schema in self.answers.items()}
         shared: list[tuple[Status, Schema]] = []
         if self.path.startswith("/workspaces/{id}"):
             shared.append((404, refused("workspace not found")))

@@ -12,7 +12,7 @@ from reference_impl.access import may_communicate
 from reference_impl.auth import Unauthorized
 from reference_impl.events import Event
 from reference_impl.http.common import Problem, bearer
-from reference_impl.http.description import OBJECT, UUID, Operation, Parameter, refused
+from reference_impl.http.description import UUID, Operation, Parameter, refused
 from reference_impl.services import SERVICES, Services
 from reference_impl.store import RETRYABLE
 from reference_impl.text import parse_uuid
@@ -26,7 +26,7 @@ OPERATIONS = (
         "/ws",
         "Events as they happen, over a WebSocket: {event, workspace_id, timestamp, payload}",
         {
-            101: OBJECT,
+            101: None,
             400: refused(),
             401: refused("missing workspace auth token", "invalid workspace auth token"),
             403: refused("invalid caller ID"),

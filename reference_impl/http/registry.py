@@ -9,7 +9,7 @@ from aiohttp import web
 from reference_impl.auth import issue_token, live_hashes
 from reference_impl.events import Event, store_event
 from reference_impl.http.common import Problem, answer, bearer, json_body, text_field
-from reference_impl.http.description import NUMBER, OBJECT, TEXT, UUID, Operation, one_of, or_null, record, refused
+from reference_impl.http.description import NUMBER, OBJECT, TEXT, UUID, Operation, object_of, one_of, or_null, refused
 from reference_impl.services import SERVICES, Services
 from reference_impl.store import Connection, transaction
 from reference_impl.targets import UnsafeTarget
@@ -52,7 +52,7 @@ OPERATIONS = (
         "/registry/register",
         "An agent announces itself; the first time, it gets its token",
         {
-            200: record(
+            200: object_of(
                 status=one_of("registered"), delivery_mode=one_of("push", "poll"), optional={"auth_token": TEXT}
             ),
             400: refused(
@@ -64,7 +64,7 @@ OPERATIONS = (
             ),
             401: _UNPROVEN,
         },
-        body=record(
+        body=object_of(
             id=UUID,
             agent_card=OBJECT,
             optional={"url": or_null(TEXT), "delivery_mode": or_null(one_of("push", "poll", ""))},
@@ -74,8 +74,8 @@ OPERATIONS = (
         "POST",
         "/registry/heartbeat",
         "An agent says that it lives, and how busy it is",
-        {200: record(status=one_of("ok")), 400: refused("invalid heartbeat request"), 401: _UNPROVEN},
-        body=record(
+        {200: object_of(status=one_of("ok")), 400: refused("invalid heartbeat request"), 401: _UNPROVEN},
+        body=object_of(
             workspace_id=UUID,
             optional={
                 **{name: or_null(NUMBER) for name in ("active_tasks", "error_rate", "monthly_spend")},

@@ -12,7 +12,7 @@ NEWCOMER = "00000000-0000-4000-8000-0000000000fe"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """An endpoint with a body. `body` is accepted; `refusal` is the error text for a body that is not.
+    """An endpoint with a body. `body` is accepted; `refusal` is the error that is told of a body that is not.
 
     `uuids`: members that have to be UUIDs, with the error text for others. `texts` and `numbers`: members of other
     types; `free`: those that may be any text.
@@ -20,7 +20,7 @@ class Endpoint:
 
     path: str
     body: dict[str, Any]
-    refusal: str
+    refusal: Any
     accepted: int = 200
     guarded: bool = True
     uuids: dict[str, str] = field(default_factory=dict)

@@ -31,14 +31,14 @@ class Bad:
 
     path: str
     status: int
-    error: str
+    error: Any
     body: bytes | dict[str, Any] | None = None
     token: str | None = ANN
     headers: dict[str, str] = field(default_factory=dict)
 
 
 def spoilt_bodies(endpoint: Endpoint) -> Iterator[Bad]:
-    def bad(status: int, error: str, body: bytes | dict[str, Any]) -> Bad:
+    def bad(status: int, error: Any, body: bytes | dict[str, Any]) -> Bad:
         return Bad(endpoint.path, status, error, body)
 
     for raw in NO_OBJECTS:
