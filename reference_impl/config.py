@@ -119,9 +119,7 @@ class Config:
     database_timeout_s: float = _setting(
         "DATABASE_TIMEOUT", 5.0, _seconds, "s", "one piece of work on the database, connecting included"
     )
-    database_pool_size: int = _setting(
-        "DATABASE_POOL", 10, _count, "connections", "at most so many", original="DB pool"
-    )
+    database_pool_size: int = _setting("DATABASE_POOL", 10, _count, "connections", "at most so many")
     recovery_interval_s: float = _setting(
         "RECOVERY_INTERVAL", 60.0, _seconds, "s", "pause between looks for delegations nobody executes, after a doubt"
     )

@@ -72,7 +72,7 @@ def spoilt_paths(endpoint: Endpoint) -> Iterator[Bad]:
             yield Bad(endpoint.path.replace("{delegation_id}", text), 404, "delegation not found", endpoint.body)
 
 
-DELEGATE, UPDATE, A2A, REGISTER, HEARTBEAT = ENDPOINTS
+DELEGATE, UPDATE, A2A, REGISTER, HEARTBEAT = ENDPOINTS[:5]
 DENIED = "access denied: workspaces cannot communicate per hierarchy rules"
 GONE = (
     "since_id cursor not found (row may have been pruned or belongs to a different workspace); omit since_id to reset"
