@@ -28,7 +28,7 @@ from tests.contract.served import Served, served
 from tests.contract.world import ANN, BOB, POLLY
 
 ADMIN = "the-admin-token"
-EXAMPLES = 30
+EXAMPLES = 20
 """For each operation, once with valid and once with invalid data."""
 
 LIKELY = st.sampled_from([True, True, True, False])
