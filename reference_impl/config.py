@@ -19,6 +19,12 @@ def _text(raw: str) -> str:
     return raw
 
 
+def _database_url(raw: str) -> str:
+    if not raw.startswith(("postgres://", "postgresql://")):
+        raise ValueError("must look like postgres://user:password@host:5432/name")
+    return raw
+
+
 def _switch(raw: str) -> bool:
     if raw not in ("0", "1"):
         raise ValueError("must be 0 or 1")
@@ -45,12 +51,6 @@ def _seconds(raw: str) -> float:
     if not math.isfinite(value) or value <= 0:
         raise ValueError("must be a number of seconds above zero")
     return value
-
-
-def _database_url(raw: str) -> str:
-    if not raw.startswith(("postgres://", "postgresql://")):
-        raise ValueError("must look like postgres://user:password@host:5432/name")
-    return raw
 
 
 def _setting(
