@@ -64,11 +64,13 @@ OPERATIONS = (
             ),
             401: _UNPROVEN,
         },
-        body=object_of(
-            id=UUID,
-            agent_card=OBJECT,
-            optional={"url": or_null(TEXT), "delivery_mode": or_null(one_of("push", "poll", ""))},
-        ),
+        body={
+            "description": "Push needs a url. Without delivery_mode it stays as it was, at first push.",
+            "anyOf": [
+                object_of(id=UUID, agent_card=OBJECT, delivery_mode=one_of("poll")),
+                object_of(id=UUID, agent_card=OBJECT, url=TEXT, optional={"delivery_mode": one_of("push", "", None)}),
+            ],
+        },
     ),
     Operation(
         "POST",
