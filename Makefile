@@ -4,13 +4,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SEEDS ?= 5
+FUZZ_SECONDS ?= 60
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # For what is installed and for what it is built with (the second name is that of pip 25.3 and later).
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint fuzz bench clean
 
 run: .venv/run
 	$(BIN)/fumble run --seeds $(SEEDS)
@@ -22,6 +23,9 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: .venv/fuzz
+	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 
 bench: .venv/dev
 	$(BIN)/python -m tests.benchmarks
@@ -40,4 +44,8 @@ clean:
 
 .venv/dev: .venv/run
 	$(PIP) --editable '.[dev]'
+	touch $@
+
+.venv/fuzz: .venv/dev
+	$(PIP) --only-binary atheris --editable '.[dev,fuzz]' || echo "no atheris for this Python: Hypothesis fuzzes without it"
 	touch $@

@@ -1,4 +1,4 @@
-"""`python -m reference_impl`: the broker as a service, with its settings from the environment."""
+"""`python -m reference_impl`: the broker as a service, with its settings from flags and the environment."""
 
 from __future__ import annotations
 
@@ -12,34 +12,26 @@ import sys
 import asyncpg
 
 from reference_impl.app import Broker
+from reference_impl.command_line import read_flags, usage
 from reference_impl.config import Config, ConfigError
 
 _EXIT_FAILED = 1
 _EXIT_INVALID = 4
-_USAGE = """usage: python -m reference_impl
-
-The reference delegation broker. Settings come from the environment:
-
-{settings}
-
-SIGTERM and SIGINT stop it: it accepts nothing more, gives running executions their grace, and ends.
-Exit codes: 0 stopped, 1 could not start, 4 invalid setting or argument."""
 
 
 def main(arguments: list[str]) -> int:
-    if arguments in (["--help"], ["-h"]):
-        print(_USAGE.format(settings=Config.describe()))
+    if "--help" in arguments or "-h" in arguments:
+        print(usage())
         return 0
     try:
-        if arguments:
-            raise ConfigError(f"unexpected argument {arguments[0]!r}; settings come from the environment")
-        config = Config.from_environment(os.environ)
+        config = Config.from_environment(os.environ, flags=read_flags(arguments))
     except ConfigError as error:
-        print(f"reference_impl: {error} (see python -m reference_impl --help)", file=sys.stderr)
-        return _EXIT_INVALID
+        return _refuse(error)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         asyncio.run(serve(config))
+    except ConfigError as error:
+        return _refuse(error)
     except OSError as error:
         print(f"reference_impl: cannot listen on {config.host}:{config.port}: {error}", file=sys.stderr)
         return _EXIT_FAILED
@@ -50,6 +42,11 @@ def main(arguments: list[str]) -> int:
         print(f"reference_impl: the database refuses: {error}; check DATABASE_URL", file=sys.stderr)
         return _EXIT_FAILED
     return 0
+
+
+def _refuse(error: ConfigError) -> int:
+    print(f"reference_impl: {error} (see python -m reference_impl --help)", file=sys.stderr)
+    return _EXIT_INVALID
 
 
 async def serve(config: Config) -> None:

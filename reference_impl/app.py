@@ -19,19 +19,7 @@ from reference_impl.config import Config
 from reference_impl.drain import Drain
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.executor import Executor
-from reference_impl.http import (
-    a2a,
-    activity,
-    activity_reports,
-    admin,
-    delegations,
-    events,
-    health,
-    mcp,
-    metrics,
-    queue,
-    registry,
-)
+from reference_impl.http import routes
 from reference_impl.http.common import REQUEST_BYTES_MAX, errors_as_json
 from reference_impl.http.metrics import counted
 from reference_impl.inbound import Inbound
@@ -215,20 +203,7 @@ class Broker:
 def _runner(services: Services) -> web.AppRunner:
     app = web.Application(middlewares=[counted, errors_as_json], client_max_size=REQUEST_BYTES_MAX)
     app[SERVICES] = services
-    for resource in (
-        a2a,
-        activity,
-        activity_reports,
-        admin,
-        delegations,
-        events,
-        health,
-        mcp,
-        metrics,
-        queue,
-        registry,
-    ):
-        resource.add_routes(app)
+    routes.add_routes(app)
     # A client that hangs up cancels its handler. What must survive that is detached.
     grace_s = services.config.grace_s
     return web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=grace_s)

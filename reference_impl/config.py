@@ -1,6 +1,6 @@
 """Every setting of the broker, with its name in the environment, its default and its unit.
 
-The dataclass is the table: `from_environment` and the `--help` text are both read off its fields.
+The dataclass is the table: `from_environment` and the command line are both read off its fields.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ class ConfigError(ValueError):
 
 
 def _text(raw: str) -> str:
+    return raw
+
+
+def _database_url(raw: str) -> str:
+    if not raw.startswith(("postgres://", "postgresql://")):
+        raise ValueError("must look like postgres://user:password@host:5432/name")
     return raw
 
 
@@ -54,8 +60,11 @@ def _seconds(raw: str) -> float:
         raise ValueError("must be a number of seconds above zero") from None
 
 
-def _setting(name: str, default: Any, parse: Callable[[str], Any], unit: str, meaning: str) -> Any:
-    metadata = {"name": name, "parse": parse, "unit": unit, "meaning": meaning}
+def _setting(
+    name: str, default: Any, parse: Callable[[str], Any], unit: str, meaning: str, *, original: str = ""
+) -> Any:
+    """`original`: what the modelled system calls it, if that is another name."""
+    metadata = {"name": name, "parse": parse, "unit": unit, "meaning": meaning, "original": original}
     return field(default=default, metadata=metadata)
 
 
@@ -64,12 +73,17 @@ class Config:
     """The settings of one broker. Durations are seconds of the event loop's clock, sizes are bytes."""
 
     database_url: str = _setting(
-        "DATABASE_URL", "postgres://dev:dev@localhost:5432/molecule", _text, "URL", "the Postgres database"
+        "DATABASE_URL", "postgres://dev:dev@localhost:5432/molecule", _database_url, "URL", "the Postgres database"
     )
     host: str = _setting("BROKER_HOST", "127.0.0.1", _text, "address", "where to listen")
     port: int = _setting("PORT", 8080, _port, "port", "where to listen; 0 picks a free port")
     environment: str = _setting(
-        "BROKER_ENV", "production", _text, "name", "development (or dev) lets requests without a token in"
+        "BROKER_ENV",
+        "production",
+        _text,
+        "name",
+        "development (or dev) lets requests without a token in",
+        original="MOLECULE_ENV",
     )
     admin_token: str = _setting("ADMIN_TOKEN", "", _text, "secret", "opens every workspace; empty = none")
     allow_loopback: bool = _setting(
@@ -83,10 +97,20 @@ class Config:
         "DELEGATION_RESULT_INBOX_PUSH", True, _switch, "0 or 1", "put results into the caller's inbox"
     )
     retry_delay_s: float = _setting(
-        "DELEGATION_RETRY_DELAY", 8.0, _seconds, "s", "wait before the one retry of what was not delivered"
+        "DELEGATION_RETRY_DELAY",
+        8.0,
+        _seconds,
+        "s",
+        "wait before the one retry of what was not delivered",
+        original="delegationRetryDelay",
     )
     execution_budget_s: float = _setting(
-        "DELEGATION_BUDGET", 1800.0, _seconds, "s", "time that one execution may take in all"
+        "DELEGATION_BUDGET",
+        1800.0,
+        _seconds,
+        "s",
+        "time that one execution may take in all",
+        original="delegation budget",
     )
     mcp_sync_budget_s: float = _setting(
         "MCP_SYNC_BUDGET", 30.0, _seconds, "s", "time that the tool delegate_task may take"
@@ -95,7 +119,12 @@ class Config:
         "MCP_ASYNC_BUDGET", 8.0, _seconds, "s", "time that a task of delegate_task_async may take"
     )
     proxy_ceiling_s: float = _setting(
-        "A2A_CEILING", 1800.0, _seconds, "s", "time that one proxied call may take, whatever X-Timeout says"
+        "A2A_CEILING",
+        1800.0,
+        _seconds,
+        "s",
+        "time that one proxied call may take, whatever X-Timeout says",
+        original="A2A ceiling",
     )
     connect_timeout_s: float = _setting(
         "A2A_CONNECT_TIMEOUT", 10.0, _seconds, "s", "name lookup and connection to an agent"
@@ -133,28 +162,34 @@ class Config:
         return not self.admin_token and self.environment in ("development", "dev")
 
     @classmethod
-    def from_environment(cls, env: Mapping[str, str]) -> Config:
-        """Read the settings from `env`. An empty variable counts as absent. Raises `ConfigError`."""
+    def from_environment(cls, env: Mapping[str, str], *, flags: Mapping[str, str] | None = None) -> Config:
+        """Read the settings from `flags`, then `env`, by the same names. An empty value counts as absent.
+
+        Raises `ConfigError`.
+        """
         values: dict[str, Any] = {}
         for setting in fields(cls):
             name = setting.metadata["name"]
-            if not (raw := env.get(name, "")):
+            place = "on the command line" if (flags or {}).get(name) else "in the environment"
+            if not (raw := (flags or {}).get(name) or env.get(name)):
                 continue
             try:
                 values[setting.name] = setting.metadata["parse"](raw)
             except ValueError as error:
-                shown = "the value given" if setting.metadata["unit"] in ("secret", "URL") else repr(raw)
-                raise ConfigError(f"{name}: {shown} {error}; unset it to get the default") from None
+                shown = "the value" if is_secret(setting) or setting.metadata["unit"] == "URL" else repr(raw)
+                fix = f"leave it out to get the default, {default_text(setting)}"
+                raise ConfigError(f"{name}: {shown} {place} {error}; {fix}") from None
         return cls(**values)
 
-    @classmethod
-    def describe(cls) -> str:
-        """One line a setting: name, default, unit, meaning."""
-        return "\n".join(_line(setting) for setting in fields(cls))
+
+def is_secret(setting: Field[Any]) -> bool:
+    """Whether nobody may see the setting's value."""
+    return bool(setting.metadata["unit"] == "secret")
 
 
-def _line(setting: Field[Any]) -> str:
+def default_text(setting: Field[Any]) -> str:
+    """The setting's default, as it would be written."""
     default = setting.default
-    shown = ("1" if default else "0") if isinstance(default, bool) else (str(default) or "(empty)")
-    facts = setting.metadata
-    return f"  {facts['name']:<29}{facts['meaning']} [{facts['unit']}] (default: {shown})"
+    if isinstance(default, bool):
+        return "1" if default else "0"
+    return f"{default:g}" if isinstance(default, float) else str(default) or "none"

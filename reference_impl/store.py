@@ -17,6 +17,8 @@ from typing import TypeAlias, TypeVar
 
 import asyncpg
 
+from reference_impl.config import ConfigError
+
 T = TypeVar("T")
 Record = asyncpg.Record
 Connection: TypeAlias = "asyncpg.Connection[Record]"
@@ -55,7 +57,10 @@ class Store:
 
     @classmethod
     async def open(cls, url: str, *, timeout_s: float, size: int, on_retry: Callable[[], None] = lambda: None) -> Store:
-        """Connect once, which proves that the database is there; while it is away, keep trying."""
+        """Connect once, which proves that the database is there; while it is away, keep trying.
+
+        Raises `ConfigError` for a URL that makes no sense.
+        """
         store = cls(url, timeout_s=timeout_s, size=size, on_retry=on_retry)
         await store._until_reached(lambda: store.run(_nothing), what="connecting to the database")
         return store
@@ -136,11 +141,16 @@ class Store:
         return None
 
     async def _connect(self) -> Connection:
-        return await asyncpg.connect(
-            self._url,
-            # Should we vanish in mid-transaction, the row locks must not stay behind for long.
-            server_settings={"idle_in_transaction_session_timeout": f"{round(self._timeout_s * 2000)}ms"},
-        )
+        try:
+            return await asyncpg.connect(
+                self._url,
+                # Should we vanish in mid-transaction, the row locks must not stay behind for long.
+                server_settings={"idle_in_transaction_session_timeout": f"{round(self._timeout_s * 2000)}ms"},
+            )
+        except ValueError:
+            # No try will ever understand this URL. What the error says may quote the password.
+            fix = "write postgres://user:password@host:5432/name, special characters of the password as %XX"
+            raise ConfigError(f"DATABASE_URL: the value cannot be read; {fix}") from None
 
 
 def describe(error: BaseException) -> str:

@@ -8,9 +8,46 @@ from aiohttp import web
 
 from reference_impl.attempt import ProxyError, Reply
 from reference_impl.http.common import Problem, answer, bearer, raw_body, workspace_of
+from reference_impl.http.description import OBJECT, TEXT, UUID, Operation, Parameter, refused
 from reference_impl.proxy import SYSTEM_CALLERS, Proxy, Route
 from reference_impl.services import SERVICES
 from reference_impl.text import parse_uuid
+
+_EXAMPLE = {
+    "jsonrpc": "2.0",
+    "id": "1",
+    "method": "message/send",
+    "params": {"message": {"messageId": "m1", "role": "user", "parts": [{"kind": "text", "text": "hello"}]}},
+}
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/workspaces/{id}/a2a",
+        "Send an A2A message to the workspace; what its agent answers is answered",
+        {
+            # What a 2xx carries, and any status not named here, are the agent's own.
+            "2XX": {},
+            400: refused("invalid JSON"),
+            401: refused("missing caller auth token", "invalid caller auth token"),
+            402: refused("workspace budget limit exceeded"),
+            403: refused("invalid caller ID", "access denied: workspaces cannot communicate per hierarchy rules"),
+            500: refused(),
+            502: refused(),
+            503: refused(),
+            "default": refused(),
+        },
+        body={
+            **OBJECT,
+            "description": "JSON-RPC 2.0 for the agent; envelope and message id are added where missing",
+            "examples": [_EXAMPLE],
+        },
+        parameters=(
+            Parameter("header", "X-Workspace-ID", "the caller; absent: the canvas", UUID),
+            Parameter("header", "X-Timeout", "whole seconds that the call may take; else: the ceiling", TEXT),
+        ),
+    ),
+)
 
 
 def add_routes(app: web.Application) -> None:

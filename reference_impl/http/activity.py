@@ -11,6 +11,19 @@ from typing import Any
 from aiohttp import web
 
 from reference_impl.http.common import Problem, answer, guarded, refused_as, workspace_of
+from reference_impl.http.description import (
+    COUNT,
+    TEXT,
+    TIME,
+    UUID,
+    Operation,
+    Parameter,
+    list_of,
+    object_of,
+    one_of,
+    or_null,
+    refused,
+)
 from reference_impl.services import SERVICES
 from reference_impl.store import Record, Store
 from reference_impl.text import clean, parse_uuid
@@ -28,6 +41,53 @@ _SOURCES = {"canvas": "source_id IS NULL", "agent": "source_id IS NOT NULL"}
 _COLUMNS = (
     "id, workspace_id, activity_type, source_id, target_id, method, summary, duration_ms, status, "
     "error_detail, created_at, seq, request_body, response_body, tool_trace"
+)
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/workspaces/{id}/activity",
+        "The inbox: newest first, or, after a cursor, oldest first; filters are ANDed",
+        {
+            200: list_of(
+                object_of(
+                    id=UUID,
+                    workspace_id=UUID,
+                    activity_type=TEXT,
+                    source_id=or_null(UUID),
+                    target_id=or_null(UUID),
+                    method=or_null(TEXT),
+                    summary=or_null(TEXT),
+                    duration_ms=or_null(COUNT),
+                    status=TEXT,
+                    error_detail=or_null(TEXT),
+                    created_at=TIME,
+                    seq=COUNT,
+                    optional={"request_body": {}, "response_body": {}, "tool_trace": {}},
+                )
+            ),
+            400: refused(
+                "source must be 'canvas' or 'agent'",
+                "peer_id must be a UUID",
+                "since_secs must be a positive integer",
+                "before_ts must be an RFC 3339 timestamp",
+            ),
+            410: refused(_CURSOR_GONE),
+            500: refused("cursor lookup failed", "query failed"),
+        },
+        parameters=(
+            Parameter("query", "type", "only this activity_type; pollers ask for a2a_receive", TEXT),
+            Parameter("query", "source", "canvas: rows without a source; agent: rows with one", one_of(*_SOURCES)),
+            Parameter("query", "peer_id", "only rows whose source or target this is", UUID),
+            Parameter("query", "limit", f"at most so many, up to {_LIMIT_MAX}; anything else: {_LIMIT_DEFAULT}", TEXT),
+            Parameter(
+                "query", "since_secs", f"only rows no older, in s; at most {_SINCE_MAX_S}", {**COUNT, "minimum": 1}
+            ),
+            Parameter("query", "before_ts", "only rows before this instant", TIME),
+            Parameter("query", "since_id", "the cursor: id of the last row consumed", UUID),
+        ),
+        guarded=True,
+    ),
 )
 
 

@@ -8,6 +8,17 @@ from aiohttp import web
 
 from reference_impl.activity import Activity
 from reference_impl.http.common import Problem, answer, guarded, json_body, text_field, workspace_of
+from reference_impl.http.description import (
+    COUNT,
+    NAME,
+    TEXT,
+    UUID,
+    Operation,
+    object_of,
+    one_of,
+    or_null,
+    refused,
+)
 from reference_impl.services import SERVICES, Services
 from reference_impl.text import dump_json, parse_uuid, prefix
 
@@ -15,6 +26,38 @@ _TYPES = ("a2a_send", "a2a_receive", "task_update", "agent_log", "skill_promotio
 _DURATION_MAX_MS = 2**31 - 1
 _SUMMARY_BYTES = 200
 _INVALID = "invalid request body"
+_UNKNOWN_TYPE = f"invalid activity_type, must be one of: {', '.join(_TYPES)}"
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/workspaces/{id}/activity",
+        "An agent reports what it did",
+        {
+            200: object_of(status=one_of("logged")),
+            400: refused(_INVALID, _UNKNOWN_TYPE, "target_id must be a valid UUID"),
+            403: refused("source_id must match authenticated workspace"),
+        },
+        body=object_of(
+            activity_type=one_of(*_TYPES),
+            optional={
+                **dict.fromkeys(("source_id", "target_id"), or_null(UUID)),
+                **dict.fromkeys(("method", "summary", "error_detail", "status"), or_null(TEXT)),
+                **{name: {} for name in ("request_body", "metadata", "response_body", "tool_trace")},
+                "duration_ms": or_null({**COUNT, "maximum": _DURATION_MAX_MS}),
+            },
+        ),
+        guarded=True,
+    ),
+    Operation(
+        "POST",
+        "/workspaces/{id}/notify",
+        "An agent says something to the people who watch it",
+        {200: object_of(status=one_of("sent")), 400: refused("message is required")},
+        body=object_of(message=NAME),
+        guarded=True,
+    ),
+)
 
 
 def add_routes(app: web.Application) -> None:
@@ -32,7 +75,7 @@ async def report(request: web.Request) -> web.Response:
     except ValueError:
         raise Problem(400, _INVALID) from None
     if activity_type not in _TYPES:
-        raise Problem(400, f"invalid activity_type, must be one of: {', '.join(_TYPES)}")
+        raise Problem(400, _UNKNOWN_TYPE)
     if source and parse_uuid(source) != workspace:
         raise Problem(403, "source_id must match authenticated workspace")
     if target and parse_uuid(target) is None:

@@ -8,10 +8,28 @@ from datetime import timedelta
 from aiohttp import web
 
 from reference_impl.http.common import Problem, answer, bearer
+from reference_impl.http.description import COUNT, UUID, Operation, Parameter, object_of, refused
 from reference_impl.services import SERVICES
 from reference_impl.text import parse_uuid
 
 _AGE_DEFAULT, _AGE_MAX = 60, 10**9  # minutes
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/admin/a2a-queue/drop-stale",
+        "Drop what has waited for too long in the queue; it needs ADMIN_TOKEN",
+        {
+            200: object_of(dropped=COUNT),
+            400: refused("max_age_minutes must be a positive integer", "workspace_id must be a UUID"),
+            401: refused("missing admin auth token", "invalid admin auth token"),
+        },
+        parameters=(
+            Parameter("query", "max_age_minutes", f"default {_AGE_DEFAULT}", {**COUNT, "minimum": 1}),
+            Parameter("query", "workspace_id", "only what waits for this workspace", UUID),
+        ),
+    ),
+)
 
 
 def add_routes(app: web.Application) -> None:

@@ -11,6 +11,18 @@ from aiohttp import web
 
 from reference_impl.acceptance import Accepted, AlreadyKnown, IdTaken, KeyUnchecked, Recorded, SourceUnknown
 from reference_impl.http.common import Problem, answer, guarded, json_body, text_field, workspace_of
+from reference_impl.http.description import (
+    NAME,
+    TEXT,
+    TIME,
+    UUID,
+    Operation,
+    list_of,
+    object_of,
+    one_of,
+    or_null,
+    refused,
+)
 from reference_impl.outcome import Completed, Outcome, failed, is_terminal
 from reference_impl.records import find
 from reference_impl.services import SERVICES
@@ -48,6 +60,93 @@ LEFT JOIN activity_logs AS result
 ORDER BY COALESCE(row.created_at, ledger.created_at) DESC, row.seq DESC, delegation_id
 LIMIT 50
 """
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/workspaces/{id}/delegate",
+        "Delegate a task to another workspace; the broker sends it to the target's agent",
+        {
+            202: object_of(delegation_id=UUID, status=one_of("delegated"), target_id=UUID, optional={"warning": TEXT}),
+            200: object_of(delegation_id=TEXT, status=TEXT, target_id=UUID, idempotent_hit=one_of(True)),
+            400: refused(
+                "invalid delegation request", "target_id must be a valid UUID", "self-delegation not permitted"
+            ),
+            409: refused("idempotency key reused with a different target"),
+            503: refused("idempotency check unavailable"),
+        },
+        body=object_of(
+            target_id=UUID,
+            task=NAME,
+            optional={"idempotency_key": or_null({**TEXT, "description": f"at most {_KEY_BYTES_MAX} bytes"})},
+        ),
+        guarded=True,
+    ),
+    Operation(
+        "GET",
+        "/workspaces/{id}/delegations",
+        "The newest 50 delegations of the workspace",
+        {
+            200: list_of(
+                object_of(
+                    delegation_id=TEXT,
+                    source_id=UUID,
+                    target_id=UUID,
+                    summary=TEXT,
+                    status=TEXT,
+                    created_at=TIME,
+                    optional={
+                        "id": UUID,
+                        "type": TEXT,
+                        "updated_at": TIME,
+                        "response_preview": TEXT,
+                        "error": TEXT,
+                        "last_heartbeat": TIME,
+                        "deadline": TIME,
+                        "_ledger": one_of(True),
+                    },
+                )
+            )
+        },
+        guarded=True,
+    ),
+    Operation(
+        "POST",
+        "/workspaces/{id}/delegations/record",
+        "Record what the agent has sent to the target by itself, and will report on",
+        {
+            202: object_of(delegation_id=TEXT, status=one_of("recorded")),
+            400: refused("invalid request body", "target_id must be a valid UUID"),
+            409: refused("delegation_id reused for a different delegation"),
+            500: refused("failed to record delegation"),
+        },
+        body=object_of(
+            target_id=UUID, task=NAME, delegation_id={**NAME, "description": f"at most {_ID_BYTES_MAX} bytes"}
+        ),
+        guarded=True,
+    ),
+    Operation(
+        "POST",
+        "/workspaces/{id}/delegations/{delegation_id}/update",
+        "Report how a delegation ended, as its caller or its callee",
+        {
+            200: object_of(status=one_of("completed", "failed"), delegation_id=TEXT),
+            400: refused("invalid request body", "status must be 'completed' or 'failed'"),
+            404: refused("delegation not found"),
+            409: refused(
+                "delegation is already completed",
+                "delegation is already failed",
+                status=one_of("completed", "failed"),
+                delegation_id=TEXT,
+            ),
+        },
+        body=object_of(
+            status=one_of("completed", "failed"),
+            optional={"error": or_null(TEXT), "response_preview": or_null(TEXT)},
+        ),
+        guarded=True,
+    ),
+)
 
 
 def add_routes(app: web.Application) -> None:

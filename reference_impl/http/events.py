@@ -15,6 +15,7 @@ from reference_impl.access import may_communicate
 from reference_impl.auth import Unauthorized
 from reference_impl.events import TooManyWatchers, Watch
 from reference_impl.http.common import Problem, bearer, guarded, workspace_of
+from reference_impl.http.description import EVENT_STREAM, TEXT, UUID, Operation, Parameter, refused
 from reference_impl.services import SERVICES, Services
 from reference_impl.store import RETRYABLE
 from reference_impl.text import parse_uuid
@@ -23,6 +24,30 @@ _KEEP_ALIVE_S = 30.0
 _SOCKET_EVENTS = 256
 _STREAM_EVENTS = 64
 _log = logging.getLogger(__name__)
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/ws",
+        "Events as they happen, over a WebSocket: {event, workspace_id, timestamp, payload}",
+        {
+            101: None,
+            400: refused(),
+            401: refused("missing workspace auth token", "invalid workspace auth token"),
+            403: refused("invalid caller ID"),
+            503: refused("too many watchers"),
+        },
+        parameters=(Parameter("header", "X-Workspace-ID", "who watches; absent: the canvas, which sees all", UUID),),
+    ),
+    Operation(
+        "GET",
+        "/workspaces/{id}/events/stream",
+        "The workspace's events as they happen, as server-sent events: {type, timestamp (ms), data}",
+        {200: TEXT, 503: refused("too many watchers")},
+        guarded=True,
+        media=EVENT_STREAM,
+    ),
+)
 
 
 def add_routes(app: web.Application) -> None:

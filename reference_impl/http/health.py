@@ -5,6 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from reference_impl.http.common import answer
+from reference_impl.http.description import Operation, object_of, one_of
+
+OPERATIONS = (
+    Operation("GET", "/health", "Whether the broker listens", {200: object_of(status=one_of("ok"))}, stores=False),
+)
 
 
 def add_routes(app: web.Application) -> None:

@@ -7,12 +7,40 @@ import asyncio
 from aiohttp import web
 
 from reference_impl.http.common import answer, guarded, raw_body, workspace_of
+from reference_impl.http.description import EVENT_STREAM, OBJECT, TEXT, Operation, object_of, one_of
 from reference_impl.mcp.protocol import PARSE_ERROR, failure, respond
 from reference_impl.services import SERVICES
 from reference_impl.text import parse_object
 
 _PING_S = 30.0
 _STOPPING = web.AppKey("_STOPPING", asyncio.Event)
+
+_RPC_ERROR = object_of(code={"type": "integer"}, message=TEXT)
+_UNREADABLE = object_of(jsonrpc=one_of("2.0"), id={}, error=_RPC_ERROR)
+_EXAMPLE = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_peers", "arguments": {}}}
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/workspaces/{id}/mcp",
+        "One JSON-RPC message of the Model Context Protocol; what a tool makes of it is told in the answer",
+        {
+            200: object_of(jsonrpc=one_of("2.0"), id={}, optional={"result": OBJECT, "error": _RPC_ERROR}),
+            202: None,
+            400: _UNREADABLE,
+        },
+        body={**OBJECT, "examples": [_EXAMPLE]},
+        guarded=True,
+    ),
+    Operation(
+        "GET",
+        "/workspaces/{id}/mcp/stream",
+        "Server-sent events: where to post, then a sign of life now and again",
+        {200: TEXT},
+        guarded=True,
+        media=EVENT_STREAM,
+    ),
+)
 
 
 def add_routes(app: web.Application) -> None:

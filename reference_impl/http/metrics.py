@@ -8,9 +8,14 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from reference_impl.http.common import Handler
+from reference_impl.http.description import TEXT, Operation
 from reference_impl.services import SERVICES
 
 _NOBODY_LEFT = "aborted"
+
+OPERATIONS = (
+    Operation("GET", "/metrics", "What Prometheus collects", {200: TEXT}, stores=False, media=CONTENT_TYPE_LATEST),
+)
 
 
 def add_routes(app: web.Application) -> None:

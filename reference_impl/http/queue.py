@@ -5,6 +5,17 @@ from __future__ import annotations
 from aiohttp import web
 
 from reference_impl.http.common import Problem, answer, bearer, workspace_of
+from reference_impl.http.description import (
+    COUNT,
+    TEXT,
+    TIME,
+    UUID,
+    Operation,
+    Parameter,
+    object_of,
+    one_of,
+    refused,
+)
 from reference_impl.services import SERVICES
 from reference_impl.store import Record
 from reference_impl.text import parse_json, parse_uuid
@@ -19,6 +30,28 @@ LEFT JOIN activity_logs AS inbound
 WHERE item.id = $1 AND item.workspace_id = $2
 """
 _TIMES = ("dispatched_at", "completed_at", "expires_at")
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/workspaces/{id}/a2a/queue/{queue_id}",
+        "What became of a message that had to wait, for its caller, its target and the operator",
+        {
+            200: object_of(
+                queue_id=UUID,
+                workspace_id=UUID,
+                status=one_of("queued", "dispatched", "completed", "dropped", "failed"),
+                priority={"type": "integer"},
+                attempts=COUNT,
+                enqueued_at=TIME,
+                optional={**dict.fromkeys(_TIMES, TIME), "last_error": TEXT, "response_body": {}},
+            ),
+            401: refused("missing caller auth token"),
+            404: refused(_NOT_FOUND),
+        },
+        parameters=(Parameter("header", "X-Workspace-ID", "who asks, if it has no token to show", UUID),),
+    ),
+)
 
 
 def add_routes(app: web.Application) -> None:

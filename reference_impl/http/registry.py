@@ -10,6 +10,7 @@ from aiohttp import web
 from reference_impl.auth import issue_token, live_hashes
 from reference_impl.events import Event, store_event
 from reference_impl.http.common import Problem, answer, bearer, json_body, refused_as, text_field
+from reference_impl.http.description import NUMBER, OBJECT, TEXT, UUID, Operation, object_of, one_of, or_null, refused
 from reference_impl.services import SERVICES, Services
 from reference_impl.store import Connection, Record, transaction
 from reference_impl.targets import UnsafeTarget
@@ -51,6 +52,50 @@ RETURNING before.current_task, before.status AS status_before, workspaces.status
     active_tasks < max_concurrent_tasks AS has_capacity
 """
 _TRANSITIONS = {"online": "WORKSPACE_ONLINE", "degraded": "WORKSPACE_DEGRADED"}
+
+_UNPROVEN = refused("missing workspace auth token", "invalid workspace auth token")
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/registry/register",
+        "An agent announces itself; the first time, it gets its token",
+        {
+            200: object_of(
+                status=one_of("registered"), delivery_mode=one_of("push", "poll"), optional={"auth_token": TEXT}
+            ),
+            400: refused(
+                "invalid registration request",
+                "delivery_mode must be 'push' or 'poll'",
+                "url is required for push delivery",
+                "url is not publicly routable",
+                "url cannot be resolved",
+            ),
+            401: _UNPROVEN,
+            500: refused(_REGISTRATION_FAILED),
+        },
+        body={
+            "description": "Push needs a url. Without delivery_mode it stays as it was, at first push.",
+            "anyOf": [
+                object_of(id=UUID, agent_card=OBJECT, delivery_mode=one_of("poll")),
+                object_of(id=UUID, agent_card=OBJECT, url=TEXT, optional={"delivery_mode": one_of("push", "", None)}),
+            ],
+        },
+    ),
+    Operation(
+        "POST",
+        "/registry/heartbeat",
+        "An agent says that it lives, and how busy it is",
+        {200: object_of(status=one_of("ok")), 400: refused("invalid heartbeat request"), 401: _UNPROVEN},
+        body=object_of(
+            workspace_id=UUID,
+            optional={
+                **{name: or_null(NUMBER) for name in ("active_tasks", "error_rate", "monthly_spend", "uptime_seconds")},
+                **{name: or_null(TEXT) for name in ("current_task", "runtime_state", "sample_error")},
+            },
+        ),
+    ),
+)
 
 
 def add_routes(app: web.Application) -> None:

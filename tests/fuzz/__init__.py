@@ -1,0 +1,1 @@
+"""Fuzzing of the reference broker: `make fuzz`."""
