@@ -29,7 +29,7 @@ WHERE id IN (
             AND delegate.activity_type = 'delegation' AND delegate.method = 'delegate'
             AND delegate.status NOT IN ('completed', 'failed')
     )
-    ORDER BY old.created_at
+    ORDER BY old.created_at, old.seq
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 )

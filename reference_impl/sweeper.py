@@ -46,14 +46,17 @@ ORDER BY ledger.deadline, ledger.delegation_id
 
 # A comparison with an unknown heartbeat is never true: who was never heard cannot fall silent.
 _MARK_STUCK = """
-UPDATE delegations AS ledger
-SET status = 'stuck', updated_at = $1, error_detail = 'no heartbeat for '
-    || floor(extract(epoch FROM $1 - COALESCE(ledger.last_heartbeat, callee.last_heartbeat_at))) || 's'
-FROM workspaces AS callee
-WHERE callee.id = ledger.callee_id AND ledger.status IN ('queued', 'dispatched', 'in_progress')
-    AND ledger.deadline > $1
-    AND $1 - COALESCE(ledger.last_heartbeat, callee.last_heartbeat_at) > $2::interval
-RETURNING ledger.delegation_id
+WITH marked AS (
+    UPDATE delegations AS ledger
+    SET status = 'stuck', updated_at = $1, error_detail = 'no heartbeat for '
+        || floor(extract(epoch FROM $1 - COALESCE(ledger.last_heartbeat, callee.last_heartbeat_at))) || 's'
+    FROM workspaces AS callee
+    WHERE callee.id = ledger.callee_id AND ledger.status IN ('queued', 'dispatched', 'in_progress')
+        AND ledger.deadline > $1
+        AND $1 - COALESCE(ledger.last_heartbeat, callee.last_heartbeat_at) > $2::interval
+    RETURNING ledger.delegation_id
+)
+SELECT delegation_id FROM marked ORDER BY delegation_id
 """
 
 
