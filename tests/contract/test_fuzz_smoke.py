@@ -8,7 +8,6 @@ from tests.contract.endpoints import ENDPOINTS
 from tests.contract.served import served
 from tests.fuzz.bodies import Fuzz
 
-
 EXAMPLES = 40 * len(ENDPOINTS)
 """So many that each endpoint is surely given something that it accepts."""
 
