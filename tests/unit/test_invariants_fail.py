@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,13 @@ from sim.history import Broadcast, Contact, FaultBegan, Flags, Invoke, ModeRead,
 from sim.invariants import registry
 from sim.invariants.registry import ALL
 from sim.invariants.verdict import judge
+from sim.scenario.loading import load_file
 
 from . import histories_mcp as mcp
 from .histories import Run, at, scenario, workspace_id
 from .spoiled_queues import QUEUE
+
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 ACCEPTED = (202, {"delegation_id": "id-d1", "status": "delegated"})
 
@@ -734,4 +738,10 @@ def test_the_readme_has_the_table() -> None:
     readme = Path(registry.__file__).with_name("README.md").read_text(encoding="utf-8")
     for each in ALL:
         file = each.check.__module__.rsplit(".", 1)[1]
-        assert f"| {each.id} | {each.statement} | {each.source} | `{file}.py` |" in readme
+        row = re.search(rf"^\| {each.id} \| (.*) \|$", readme, re.MULTILINE)
+        assert row is not None, each.id
+        statement, source, named, scenario = row[1].split(" | ")
+        assert (statement, source, named) == (each.statement, each.source, f"`{file}.py`")
+        if not scenario.startswith("none: "):
+            covers = load_file(SCENARIOS / f"{scenario.strip('`')}.yaml").covers
+            assert each.id in covers, f"{scenario} does not cover {each.id}"
