@@ -26,7 +26,7 @@ from reports.model import RunReport
 from sim import interrupts
 from sim.scenario.model import Scenario
 from sim.worlds.components.postgres import EmbeddedPostgres
-from sim.worlds.simulated import Workshop
+from sim.worlds.workshop import Workshop
 
 AHEAD = 2
 """Jobs that a worker is given before it has answered: one to play, one to begin while its report is read."""

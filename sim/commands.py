@@ -24,7 +24,7 @@ from sim.scenario.model import Scenario
 from sim.scenario.problems import ScenarioError
 from sim.worlds.broker_settings import UnknownSetting, check_settings
 from sim.worlds.components.postgres import FOR_GATEWAY, EmbeddedPostgres, PostgresUnavailable
-from sim.worlds.simulated import Workshop
+from sim.worlds.workshop import Workshop
 
 SESSIONS_PER_PROCESS = 40
 """On the server: a broker's pool, the pools of those that lost their power in the same run, and the harness's own."""

@@ -1,7 +1,7 @@
 """The simulated world: broker, agents, clients and fault proxies as nodes of one `Simulation`, on a real Postgres.
 
-A `Workshop` is what a worker process keeps between worlds (warm backends, a database, imported code); a world is made
-for one run and thrown away. A link gets a fault proxy only where the scenario needs one.
+A world is made for one run, in a `Workshop`, and thrown away. A link gets a fault proxy only where the scenario needs
+one.
 """
 
 from __future__ import annotations
@@ -9,47 +9,38 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import gc
 import json
-import shlex
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import reference_impl
 from fakes.agent import Agent, AgentSaw
 from fakes.poller import Poller
 from fakes.toxiproxy.proxy import Proxy
 from fakes.watcher import Event, Watcher
 from reference_impl.app import Broker
-from reference_impl.config import Config
-from reports.model import Finding, RunReport, report_of
 from sim.history import Broadcast, Contact, Final, History, Member, ModeRead, Row
-from sim.invariants.verdict import Judgement, judge
-from sim.kernel import HorizonReached, Node, OutsideFailure, Simulation, SimulationHang
-from sim.kernel.postgres_gateway import Backends, Database, Gateway, GatewayError
+from sim.kernel import HorizonReached, Node, Simulation
+from sim.kernel.postgres_gateway import Gateway
 from sim.scenario.model import AddToxic, Scenario, Trigger
 from sim.worlds import libraries
 from sim.worlds.broker_settings import configured, flags_of
-from sim.worlds.components.postgres import EmbeddedPostgres
 from sim.worlds.http_client import Exchange, Unanswered
 from sim.worlds.links import BROKER_AGENT, BROKER_DATABASE, CLIENT_BROKER, Links, links_of
 from sim.worlds.mode_reads import ModeReadObserver
 from sim.worlds.play import Player
 from sim.worlds.world import Undo
 
+if TYPE_CHECKING:
+    from sim.worlds.workshop import Workshop
+
 BROKER_PORT, DATABASE_PORT, AGENT_PORT, FIRST_LINK_PORT = 8080, 5432, 9000, 20001
-HORIZON_S = 30 * 24 * 3600.0
 BROKER_START_S = 600.0
 FINAL_TRIES, FINAL_RETRY_S = 12, 5.0
-HANG = "HANG"
-"""The id under which a world that cannot go on is reported; it stands beside those of invariants."""
 
-_SCHEMA = Path(reference_impl.__file__).with_name("schema.sql")
 _WORKSPACE_IDS = uuid.UUID("7d4c8f0e-6a52-5f0b-9c1e-3b5a2d9e8f10")
 
 _FINAL_ROWS = """
@@ -76,100 +67,6 @@ _TIMES = {
 }
 
 Address = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A finished run, judged."""
-
-    scenario: Scenario
-    seed: int
-    history: History
-    judgement: Judgement
-    trace_hash: str
-    virtual_s: float
-    cpu_s: float
-    wall_s: float
-    hang: str = ""
-
-    def report(self) -> RunReport:
-        """What is told of it; a hang of the world stands first among its violations."""
-        report = report_of(
-            self.scenario,
-            self.history,
-            self.judgement,
-            seed=self.seed,
-            trace_hash=self.trace_hash,
-            virtual_s=self.virtual_s,
-            cpu_ms=self.cpu_s * 1e3,
-            wall_ms=self.wall_s * 1e3,
-            replay=f"fumble replay {shlex.quote(self.scenario.path)} --seed {self.seed}",
-        )
-        if not self.hang:
-            return report
-        sentence, *places = self.hang.splitlines()
-        hang = Finding(invariant=HANG, subject="", sentence=sentence, lines=tuple(place.strip() for place in places))
-        return replace(report, violations=(hang, *report.violations))
-
-
-class Workshop:
-    """What one worker process needs to make worlds, for as long as it lives."""
-
-    def __init__(self, server: EmbeddedPostgres, database: str, *, core: int | None = None) -> None:
-        """`core`: run this process and its backends there, which makes a round trip eight times cheaper."""
-        server.create_database(database, _SCHEMA.read_text())
-        self.config = Config(
-            database_url=f"postgresql://postgres:postgres@database:{DATABASE_PORT}/fumble?sslmode=disable",
-            host="0.0.0.0",
-            port=BROKER_PORT,
-            environment="development",
-            allow_loopback=True,
-        )
-        self.database_name = database
-        self.backends = Backends(server.socket_path, core=core)
-        self.database = Database(server.socket_path, database, core=core)
-        # What is imported by now stays: a collection between worlds looks at nothing but the last world.
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-
-    def play(self, scenario: Scenario, seed: int) -> Run:
-        """Make a world, play the scenario in it, judge it, throw it away. A world that hangs is a failed run.
-
-        Raises `UnknownSetting`, and what the harness itself does wrong.
-        """
-        cpu_s, wall_s = time.process_time(), time.perf_counter()
-        run = self._play(scenario, seed)
-        # Nothing holds the world any more: what it left behind dies here, and not in the middle of the next one.
-        libraries.forget()
-        gc.collect(0)
-        cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
-        return replace(run, cpu_s=cpu_s, wall_s=wall_s)
-
-    def _play(self, scenario: Scenario, seed: int) -> Run:
-        hang = ""
-        with Simulation(seed, horizon_s=HORIZON_S) as simulation:
-            world = SimulatedWorld(simulation, scenario, self)
-            try:
-                simulation.run(world.play())
-            except SimulationHang as error:
-                hang = str(error)
-            except OutsideFailure as failure:
-                raise GatewayError(str(failure)) from None
-            finally:
-                world.close()
-            judgement = judge(scenario, world.history)
-            return Run(
-                scenario=scenario,
-                seed=seed,
-                history=world.history,
-                judgement=replace(judgement, verdict="failed") if hang else judgement,
-                trace_hash=simulation.trace_hash(),
-                virtual_s=simulation.time_s,
-                cpu_s=0.0,
-                wall_s=0.0,
-                hang=hang,
-            )
 
 
 class SimulatedWorld:

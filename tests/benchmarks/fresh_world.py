@@ -8,7 +8,7 @@ from __future__ import annotations
 from statistics import median
 from time import perf_counter
 
-from sim.worlds.simulated import Workshop
+from sim.worlds.workshop import Workshop
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.postgres_cpu import backends_watched
 from tests.benchmarks.stages import GC, JUDGE, PLAY, SET_UP, TEAR_DOWN, observed

@@ -12,7 +12,7 @@ from time import CLOCK_MONOTONIC, clock_gettime
 from unittest.mock import patch
 
 from sim.history import Contact, Entry, History
-from sim.worlds.simulated import Workshop
+from sim.worlds.workshop import Workshop
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.worlds import RETRY, WARM_UP_WORLDS, workshop
 

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from sim.kernel.postgres_gateway import ControlSession, Gateway
 from sim.kernel.postgres_gateway.backend import Backend
-from sim.worlds import simulated
+from sim.worlds import simulated, workshop
 from sim.worlds.play import Player
 
 SET_UP, PLAY, JUDGE, TEAR_DOWN, GC = "set-up", "play", "final, judge", "tear-down", "gc"
@@ -59,8 +59,8 @@ def observed() -> Iterator[Stages]:
         (Player, "play", lambda: stages.enter(PLAY)),
         (simulated.SimulatedWorld, "final", lambda: stages.enter(JUDGE)),
         (Gateway, "close", lambda: stages.enter(TEAR_DOWN)),
-        (simulated, "judge", lambda: stages.enter(JUDGE)),
-        (simulated.Simulation, "close", lambda: stages.enter(TEAR_DOWN)),
+        (workshop, "judge", lambda: stages.enter(JUDGE)),
+        (workshop.Simulation, "close", lambda: stages.enter(TEAR_DOWN)),
         (gc, "collect", lambda: stages.enter(GC)),
         (Backend, "send", lambda: stages.count("broker")),
         (ControlSession, "query", lambda: stages.count("harness")),

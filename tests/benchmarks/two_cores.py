@@ -9,7 +9,7 @@ from multiprocessing.synchronize import Barrier
 from time import perf_counter
 
 from sim.worlds.components.postgres import EmbeddedPostgres, embedded_postgres
-from sim.worlds.simulated import Workshop
+from sim.worlds.workshop import Workshop
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.worlds import PUSH, WARM_UP_WORLDS
 

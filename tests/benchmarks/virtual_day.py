@@ -17,7 +17,8 @@ from time import CLOCK_MONOTONIC, clock_gettime, process_time
 
 from sim.kernel import Simulation
 from sim.scenario.model import AddToxic, AtTime, Delegate, Down, Fault, Reply, Scenario, Step, Workspace
-from sim.worlds.simulated import SimulatedWorld, Workshop
+from sim.worlds.simulated import SimulatedWorld
+from sim.worlds.workshop import Workshop
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.worlds import PUSH, WARM_UP_WORLDS, workshop
 

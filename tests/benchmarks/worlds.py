@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sim.scenario.loading import load_text
 from sim.worlds.components.postgres import embedded_postgres
-from sim.worlds.simulated import Workshop
+from sim.worlds.workshop import Workshop
 
 WARM_UP_WORLDS = 25
 """Worlds after which backends, caches and imports have settled."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from sim.worlds.components.postgres import EmbeddedPostgres
-from sim.worlds.simulated import Workshop
+from sim.worlds.workshop import Workshop
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 from reference_impl.events import Event, Watchers
 from sim.history import Broadcast
 from sim.scenario.loading import load_text
-from sim.worlds.simulated import Run, Workshop
+from sim.worlds.workshop import Run, Workshop
 
 STORY = load_text(
     """

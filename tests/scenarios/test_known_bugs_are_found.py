@@ -29,7 +29,7 @@ from reference_impl.store import UNREACHABLE
 from reference_impl.sweeper import Sweeper
 from reference_impl.terms import terms_of
 from sim.scenario.loading import load_file
-from sim.worlds.simulated import Workshop
+from sim.worlds.workshop import Workshop
 
 ROOT = Path(__file__).parents[2] / "scenarios"
 Patch = Callable[[pytest.MonkeyPatch], None]

@@ -16,7 +16,7 @@ from reference_impl.drain import Drain
 from reference_impl.proxy import Proxy
 from reference_impl.queue import Closing, close
 from sim.scenario.loading import load_file
-from sim.worlds.simulated import Workshop
+from sim.worlds.workshop import Workshop
 
 FAMILY = Path(__file__).parents[2] / "scenarios" / "queue_and_drain"
 LATER = datetime(2040, 1, 1, tzinfo=UTC)

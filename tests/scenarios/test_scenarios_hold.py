@@ -14,7 +14,7 @@ import pytest
 from reports.terminal import block
 from sim.scenario.loading import load_file
 from sim.worlds.broker_settings import check_settings
-from sim.worlds.simulated import Workshop
+from sim.worlds.workshop import Workshop
 
 ROOT = Path(__file__).parents[2] / "scenarios"
 FILES = sorted(ROOT.rglob("*.yaml"))

@@ -159,15 +159,15 @@ def test_a_wheel_whose_initdb_fails_says_why(tmp_path: Path) -> None:
 
 BROKEN_HARNESS = """
 import sys
-from sim.worlds import simulated
-whole, runs = simulated.judge, 0
+from sim.worlds import workshop
+whole, runs = workshop.judge, 0
 def judge(scenario, history):
     global runs
     runs += 1
     if runs > {runs}:
         raise KeyError("lost")
     return whole(scenario, history)
-simulated.judge = judge
+workshop.judge = judge
 from sim.cli import main
 sys.exit(main())
 """

@@ -156,8 +156,8 @@ def test_help_says_the_exit_codes(tmp_path: Path) -> None:
 
 HANGING = """
 import asyncio, sys
-from sim.worlds import play, simulated
-simulated.HORIZON_S = 24 * 3600.0
+from sim.worlds import play, workshop
+workshop.HORIZON_S = 24 * 3600.0
 whole = play.Player._settle
 async def settle(self):
     seed = self._world._simulation.streams.seed
