@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
+from datetime import UTC, datetime
 
+import asyncpg
 import pytest
 
+from reference_impl.queue import claim
 from tests.contract.queue_steps import HELLO, NO_SWEEP, Database, beat, ended, held, item, order_of, send
 from tests.contract.world import (
     ANN,
@@ -266,5 +270,30 @@ def test_a_moved_agent_is_found(database: Database) -> None:
             await it.rows.execute("UPDATE workspaces SET url = $1 WHERE id = $2", it.bob.url, BOB)
             await beat(it)
             await ended(it, "m1", "completed")
+
+    asyncio.run(play())
+
+
+def test_two_claims_at_once_take_two_items(database: Database) -> None:
+    """INV-73: while one claim is not committed yet, another takes the next item and does not wait."""
+
+    async def play() -> None:
+        async with world(database, **NO_SWEEP) as it:
+            await beat(it, active_tasks=1)
+            first, second = await held(it, "m1"), await held(it, "m2")
+            # Capacity again, said behind the broker's back, so that nothing is drained.
+            await it.rows.execute("UPDATE workspaces SET active_tasks = 0")
+            at = datetime(2026, 1, 1, tzinfo=UTC)
+            one, other = [await asyncpg.connect(it.config.database_url) for _ in range(2)]
+            try:
+                async with asyncio.timeout(5), one.transaction():
+                    taken = await claim(one, BOB, claim_id=str(uuid.uuid4()), at=at)
+                    next_one = await claim(other, BOB, claim_id=str(uuid.uuid4()), at=at)
+                assert taken is not None and next_one is not None
+                assert [taken.id, next_one.id] == [first, second]
+                assert await claim(other, BOB, claim_id=str(uuid.uuid4()), at=at) is None
+            finally:
+                one.terminate()
+                other.terminate()
 
     asyncio.run(play())
