@@ -46,6 +46,10 @@ OPERATIONS = (
 def add_routes(app: web.Application) -> None:
     app.router.add_post("/workspaces/{id}/mcp", guarded(call))
     app.router.add_get("/workspaces/{id}/mcp/stream", guarded(stream))
+
+
+def end_streams_with(app: web.Application) -> None:
+    """An open stream must not hold up the broker's end."""
     app[_STOPPING] = asyncio.Event()
     app.on_shutdown.append(_dismiss)
 
@@ -77,5 +81,4 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 
 async def _dismiss(app: web.Application) -> None:
-    """An open stream must not hold up the broker's end."""
     app[_STOPPING].set()

@@ -49,11 +49,23 @@ _OWN = Operation("GET", "/openapi.json", "This description (OpenAPI 3.1)", {200:
 DOCUMENT = document([_OWN, *(operation for resource in RESOURCES for operation in resource.OPERATIONS)])
 
 
-def add_routes(app: web.Application) -> None:
+async def describe(_request: web.Request) -> web.Response:
+    return answer(DOCUMENT)
+
+
+def _once() -> web.Application:
+    """All routes, made once: their patterns are the same for every broker of this process, and slow to make."""
+    app = web.Application()
     for resource in RESOURCES:
         resource.add_routes(app)
     app.router.add_get(_OWN.path, describe)
+    return app
 
 
-async def describe(_request: web.Request) -> web.Response:
-    return answer(DOCUMENT)
+_ROUTES = _once()
+
+
+def add_routes(app: web.Application) -> None:
+    for resource in _ROUTES.router.resources():
+        app.router.register_resource(resource)
+    mcp.end_streams_with(app)
