@@ -3,7 +3,7 @@
 asyncpg's pool does not promise that: against a peer that has fallen silent, leaving `async with pool.acquire()` waits
 for a cancel request that nobody answers (its issue 1326). What is needed here is also less than a pool: a connection
 on which anything went wrong is thrown away (`terminate` waits for nobody), and one that is kept has just finished its
-work, outside any transaction and with no session state set, so there is nothing to reset. It also costs a third.
+work, outside any transaction and with no session state set, so there is nothing to reset.
 """
 
 from __future__ import annotations

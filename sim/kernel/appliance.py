@@ -1,8 +1,8 @@
 """Appliances: servers of the machine room, called where their segments arrive.
 
 What answers in no virtual time (the database gateway) needs no event loop between the wire and itself. Its protocol
-is the same `asyncio.Protocol` that `create_server` would take; the way there is a third of the work. Two things differ
-from a server on a node: its window never closes, and pausing or killing its node does not stop it.
+is the same `asyncio.Protocol` that `create_server` would take; the way there has no transport's callbacks and no poll.
+Two things differ from a server on a node: its window never closes, and pausing or killing its node does not stop it.
 """
 
 from __future__ import annotations
