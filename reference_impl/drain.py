@@ -31,7 +31,7 @@ from reference_impl.background import Background
 from reference_impl.clock import Clock
 from reference_impl.config import Config
 from reference_impl.executor import outcome_of
-from reference_impl.outcome import Outcome, Outcomes, Queued, failed, is_terminal
+from reference_impl.outcome import RESTARTED, Outcome, Outcomes, Queued, failed, is_terminal
 from reference_impl.proxy import Proxy
 from reference_impl.queue import (
     ATTEMPTS_MAX,
@@ -47,16 +47,15 @@ from reference_impl.queue import (
     read_waiting,
 )
 from reference_impl.records import delegation_from
-from reference_impl.store import RETRYABLE, Connection, Record, Store, describe
+from reference_impl.store import LATE_PACKET_S, RETRYABLE, Connection, Record, Store, describe
+from reference_impl.terms import terms_of
 
-_LOST = "delivery_unknown: broker restarted while the request was in flight"
 _EXPIRED = "expired in the queue"
-_DOUBT_LASTS_S = 1000.0
-"""As for recovery: so long a late packet can still bring an item about."""
 _REST_MAX_S = 80.0
 _VIA, _VIA_DROP = "queue_drain", "queue_drain_drop"
 _FIND_DELEGATION = """
-SELECT delegation_id, workspace_id, target_id, status, request_body ->> 'task' AS task, created_at
+SELECT delegation_id, workspace_id, target_id, status, request_body ->> 'task' AS task,
+    request_body ->> 'tool' AS tool, created_at
 FROM activity_logs
 WHERE delegation_id = $1 AND activity_type = 'delegation' AND method = 'delegate'
     AND workspace_id = $2 AND target_id = $3
@@ -73,11 +72,12 @@ class _Returned:
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """The item is over, and `outcome` is its delegation's."""
+    """The item is over, and `outcome` is its delegation's. `cause`: its caller is told in words of its own."""
 
     status: Literal["completed", "failed", "dropped"]
     outcome: Outcome
     error: str | None = None
+    cause: ProxyError | None = None
 
 
 class Drain:
@@ -123,7 +123,7 @@ class Drain:
         while True:
             await self._queue.stirred.wait()
             self._queue.stirred.clear()
-            over_s = loop.time() + _DOUBT_LASTS_S
+            over_s = loop.time() + LATE_PACKET_S
             while loop.time() < over_s:
                 await asyncio.sleep(self._config.queue_sweep_interval_s)
                 try:
@@ -135,7 +135,7 @@ class Drain:
                     if self._rests_until_s.get(workspace, 0.0) <= loop.time():
                         self.start(workspace)
                 if waiting or self._draining:
-                    over_s = loop.time() + _DOUBT_LASTS_S
+                    over_s = loop.time() + LATE_PACKET_S
 
     async def drop_stale(self, *, before: datetime, workspace: str | None, reason: str) -> int:
         """Drop the items that have waited since `before`, in one workspace or all. Returns how many."""
@@ -201,11 +201,14 @@ class Drain:
 
     async def _end(self, item: Item, came: _Ended, *, via: str) -> bool:
         """Close the item and finish its delegation, if it has one. False if it was somebody else's already."""
-        closing = Closing(item, came.status, came.error, self._clock.now())
         row = await self._store.persist(lambda connection: _find_delegation(connection, item))
-        if row is None or isinstance(came.outcome, Queued):
+        delegation = None if row is None else delegation_from(row)
+        if delegation is not None and came.cause is not None:
+            came = _given_up(terms_of(delegation.tool).failure(came.cause))
+        closing = Closing(item, came.status, came.error, self._clock.now())
+        if delegation is None or isinstance(came.outcome, Queued):
             return await self._store.persist(lambda connection: close(connection, closing))
-        await self._outcomes.finish(delegation_from(row), came.outcome, via=via, closing=closing)
+        await self._outcomes.finish(delegation, came.outcome, via=via, closing=closing)
         # Closing it again tells whether it was closed just now.
         return await self._store.persist(lambda connection: close(connection, closing))
 
@@ -220,7 +223,7 @@ class Drain:
             elif item.target in self._draining:
                 continue
             elif item.sent:
-                await self._end(item, _given_up(_LOST), via=_VIA)
+                await self._end(item, _given_up(RESTARTED), via=_VIA)
             else:
                 await self._return(item, _Returned(None))
         return await self._store.persist(read_waiting)
@@ -235,11 +238,13 @@ async def _find_delegation(connection: Connection, item: Item) -> Record | None:
 
 def _failure(item: Item, error: ProxyError) -> _Returned | _Ended:
     nobody_has_it = error.delivery in (Delivery.REFUSED, Delivery.NOT_DELIVERED)
-    return _Returned(error.error) if nobody_has_it and item.attempts < ATTEMPTS_MAX else _given_up(error.error)
+    if nobody_has_it and item.attempts < ATTEMPTS_MAX:
+        return _Returned(error.error)
+    return _given_up(error.error, error)
 
 
-def _given_up(reason: str) -> _Ended:
-    return _Ended("failed", failed(reason), reason)
+def _given_up(reason: str, cause: ProxyError | None = None) -> _Ended:
+    return _Ended("failed", failed(reason), reason, cause)
 
 
 def _dropped(reason: str) -> _Ended:

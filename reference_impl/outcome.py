@@ -33,6 +33,9 @@ from reference_impl.records import (
 from reference_impl.store import Connection, Store, transaction
 from reference_impl.text import clean, dump_json, preview
 
+RESTARTED = "delivery_unknown: broker restarted while the request was in flight"
+"""Why that failed which an earlier life of the broker may have sent."""
+
 _EVENT_TEXT_BYTES = 200
 _SUMMARY_TEXT_BYTES = 80
 _log = logging.getLogger(__name__)

@@ -14,11 +14,10 @@ import contextlib
 import logging
 
 from reference_impl.executor import Executor
-from reference_impl.outcome import Outcomes, failed
+from reference_impl.outcome import RESTARTED, Outcomes, failed
 from reference_impl.records import delegation_from
-from reference_impl.store import Store
+from reference_impl.store import LATE_PACKET_S, Store
 
-_LOST = "delivery_unknown: broker restarted while the request was in flight"
 _OPEN = """
 SELECT delegation_id, workspace_id, target_id, status, request_body ->> 'task' AS task,
     request_body ->> 'tool' AS tool, created_at
@@ -27,9 +26,6 @@ WHERE activity_type = 'delegation' AND method = 'delegate' AND status IN ('pendi
   AND NOT recorded AND delegation_id IS NOT NULL
 ORDER BY created_at, seq
 """
-_DOUBT_LASTS_S = 1000.0
-"""Linux gives up a connection after 924 s without an acknowledgement; what was not delivered then never is."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +52,7 @@ class Recovery:
             if row["status"] == "pending":
                 self._executor.start(delegation)
             else:
-                await self._outcomes.finish(delegation, failed(_LOST))
+                await self._outcomes.finish(delegation, failed(RESTARTED))
 
     def doubt(self) -> None:
         """Ask for a patrol: a delegation may have been stored that nobody executes."""
@@ -68,7 +64,7 @@ class Recovery:
         while True:
             await self._doubt.wait()
             self._doubt.clear()
-            over_s = loop.time() + _DOUBT_LASTS_S
+            over_s = loop.time() + LATE_PACKET_S
             while loop.time() < over_s and not self._doubt.is_set():
                 await self._look()
                 with contextlib.suppress(TimeoutError):

@@ -37,6 +37,9 @@ UNREACHABLE = (
 # Trying the same again can succeed.
 RETRYABLE = (*UNREACHABLE, asyncpg.TransactionRollbackError)
 
+LATE_PACKET_S = 1000.0
+"""So long what was refused may still be committed: Linux gives up a connection that is silent for 924 s."""
+
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MAX_S = 5.0
 _CLOSE_S = 1.0

@@ -69,9 +69,10 @@ def unmarshalled_is_never_sent(view: View) -> Iterator[Violation]:
 
 
 def failure_says_its_kind(view: View) -> Iterator[Violation]:
-    """INV-63; what an agent reports, or answers as a JSON-RPC error, is told in its own words."""
+    """INV-63; what is reported, dropped from the queue, or answered as a JSON-RPC error, is told in its own words."""
     for each in _tasks(view):
-        if each.status != "failed" or each.reports or each.was_queued:
+        dropped = any(item["status"] == "dropped" for item in each.queue_items)
+        if each.status != "failed" or each.reports or dropped:
             continue
         declined = next((request for request in reversed(each.requests) if _was_declined(request)), None)
         if declined is not None and not any_on_the_way_to_agents(

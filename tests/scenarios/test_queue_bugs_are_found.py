@@ -76,7 +76,7 @@ def take_the_sent_for_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def send_again_what_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """An item that may have reached its agent is sent again."""
-    monkeypatch.setattr(drain, "_given_up", drain._Returned)
+    monkeypatch.setattr(drain, "_given_up", lambda reason, cause=None: drain._Returned(reason))
 
 
 def send_the_newest_first(monkeypatch: pytest.MonkeyPatch) -> None:
