@@ -15,6 +15,7 @@ import asyncio
 import contextvars
 import gc
 import heapq
+import logging
 import selectors
 import socket as real_socket
 import threading
@@ -459,11 +460,12 @@ class SimLoop(FencedLoop):
         self._heap.clear()
         self._watched.clear()
         self.close()
-        for task in left:
+        # What their `finally` logs is of no run: it would look like the program's own failure.
+        silenced_below = logging.root.manager.disable
+        logging.disable()
+        for task in (*left, *(thing for thing in self._zombies if isinstance(thing, asyncio.Task))):
             _close_quietly(task)
-        for thing in self._zombies:
-            if isinstance(thing, asyncio.Task):
-                _close_quietly(thing)
+        logging.disable(silenced_below)
         self._zombies.clear()
         for socket in self.sockets.values():
             # Whoever still holds it may close it at any time, also while another world runs.

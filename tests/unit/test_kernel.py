@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import random
 import socket
@@ -242,3 +243,22 @@ def test_a_seed_gives_the_same_trace_in_another_process_with_another_hash_seed()
     first = hashes("1")
     assert len(set(first)) == 5
     assert first == hashes("54321")
+
+
+def test_what_a_program_logs_when_its_world_is_thrown_away_is_not_heard(caplog: pytest.LogCaptureFixture) -> None:
+    """It would be taken for a failure of the run; and afterwards logging is as it was."""
+
+    async def waits_for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            logging.getLogger("program").error("the world has ended")
+
+    async def main() -> None:
+        simulation.node("machine").spawn(waits_for_ever())
+        await asyncio.sleep(1)
+
+    with Simulation(1) as simulation:
+        simulation.run(main())
+    logging.getLogger("program").error("and goes on")
+    assert [record.message for record in caplog.records] == ["and goes on"]
