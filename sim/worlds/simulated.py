@@ -7,31 +7,27 @@ one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
-import json
 import time
-import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fakes.agent import Agent, AgentSaw
-from fakes.poller import Poller
 from fakes.toxiproxy.proxy import Proxy
 from fakes.watcher import Event, Watcher
 from reference_impl.app import Broker
-from sim.history import Broadcast, Contact, Final, History, Member, ModeRead, Row
+from sim.history import Broadcast, Contact, Final, History, ModeRead
 from sim.kernel import HorizonReached, Node, Simulation
 from sim.kernel.postgres_gateway import Gateway
 from sim.scenario.model import AddToxic, Scenario, Trigger
 from sim.worlds import libraries
 from sim.worlds.broker_settings import configured, flags_of
-from sim.worlds.http_client import Exchange, Unanswered
+from sim.worlds.last_look import get_once, look_last
 from sim.worlds.links import BROKER_AGENT, BROKER_DATABASE, CLIENT_BROKER, Links, links_of
 from sim.worlds.mode_reads import ModeReadObserver
 from sim.worlds.play import Player
+from sim.worlds.tables import FINAL_ROWS, STATUSES, insert_workspaces, members_of, read_rows
 from sim.worlds.world import Undo
 
 if TYPE_CHECKING:
@@ -39,32 +35,6 @@ if TYPE_CHECKING:
 
 BROKER_PORT, DATABASE_PORT, AGENT_PORT, FIRST_LINK_PORT = 8080, 5432, 9000, 20001
 BROKER_START_S = 600.0
-FINAL_TRIES, FINAL_RETRY_S = 12, 5.0
-
-_WORKSPACE_IDS = uuid.UUID("7d4c8f0e-6a52-5f0b-9c1e-3b5a2d9e8f10")
-
-_FINAL_ROWS = """
-SELECT json_build_object(
-    'activity_logs', (SELECT coalesce(json_agg(t ORDER BY seq), '[]') FROM activity_logs t),
-    'delegations', (SELECT coalesce(json_agg(t ORDER BY created_at, delegation_id), '[]') FROM delegations t),
-    'structure_events', (SELECT coalesce(json_agg(t ORDER BY seq), '[]') FROM structure_events t),
-    'a2a_queue', (SELECT coalesce(json_agg(t ORDER BY enqueued_at, id), '[]') FROM a2a_queue t),
-    'workspaces', (SELECT coalesce(json_agg(t ORDER BY name), '[]') FROM workspaces t))"""
-_STATUSES = """
-SELECT request_body->>'delegation_id', status FROM activity_logs
-WHERE activity_type = 'delegation' AND method = 'delegate'
-UNION ALL SELECT id::text, status FROM a2a_queue"""
-_TIMES = {
-    "created_at",
-    "updated_at",
-    "deadline",
-    "last_heartbeat",
-    "enqueued_at",
-    "dispatched_at",
-    "completed_at",
-    "expires_at",
-    "last_heartbeat_at",
-}
 
 Address = tuple[str, int]
 
@@ -78,16 +48,7 @@ class SimulatedWorld:
         self._workshop = workshop
         self._config = configured(workshop.config, scenario)
         self._begin_s = 0.0
-        members = {
-            workspace.name: Member(
-                workspace.name,
-                _workspace_id(workspace.name),
-                workspace.delivery,
-                workspace.parent,
-                workspace.budget_cents,
-            )
-            for workspace in scenario.workspaces
-        }
+        members = members_of(scenario)
         self.history = History(members, flags_of(self._config), watches_database=True)
         self._gateway = Gateway(
             workshop.backends, random=simulation.streams["schedule"], database=workshop.database_name
@@ -111,7 +72,7 @@ class SimulatedWorld:
     async def play(self) -> None:
         """Set everything up, let the player play, leave the history behind."""
         libraries.renew()
-        self._workshop.database.reset(self._workspace_rows())
+        self._workshop.database.reset(insert_workspaces(self.history.members, self.agent_url))
         node = self._simulation.node
         network = self._simulation.network
         network.install(node("database"), DATABASE_PORT, self._gateway.protocol_factory)
@@ -140,20 +101,6 @@ class SimulatedWorld:
         host, port = self._address(BROKER_DATABASE)
         url = self._config.database_url.replace(f"@database:{DATABASE_PORT}/", f"@{host}:{port}/")
         await Broker(replace(self._config, database_url=url), clock=_VirtualClock()).start()
-
-    def _workspace_rows(self) -> str:
-        known = {name: each for name, each in self.history.members.items() if each.delivery != "none"}
-        rows = []
-        for name, member in known.items():
-            parent = known.get(member.parent or "")
-            above = "NULL" if parent is None else f"'{parent.workspace_id}'"
-            budget = "NULL" if member.budget_cents is None else member.budget_cents
-            rows.append(
-                f"('{member.workspace_id}', '{name}', 'online', '{member.delivery}', '{self.agent_url(name)}', "
-                f"{above}, {budget})"
-            )
-        columns = "id, name, status, delivery_mode, url, parent_id, budget_limit"
-        return f"INSERT INTO workspaces ({columns}) VALUES {', '.join(rows)}" if rows else ""
 
     def _proxy(self, link: str) -> Proxy:
         _, port = self._proxied[link]
@@ -247,51 +194,16 @@ class SimulatedWorld:
 
     async def statuses(self) -> Mapping[str, str]:
         """Straight from the database, in no virtual time."""
-        return {str(row[0]): str(row[1]) for row in self._workshop.database.query(_STATUSES)}
+        return {str(row[0]): str(row[1]) for row in self._workshop.database.query(STATUSES)}
 
     async def final(self, callers: Sequence[str]) -> Final:
         """Rows straight from the database; each caller's inbox through its reference poller, and its listing."""
-        inbox = {name: await self._read_inbox(name) for name in callers}
-        listing = {name: await self._read_listing(name) for name in callers}
-        (row,) = self._workshop.database.query(_FINAL_ROWS)
-        rows = json.loads(row[0] or "{}")
-        for table in rows.values():
-            for each in table:
-                _read_times(each)
-        return Final(self.now_s(), rows, _if_all_answered(inbox), _if_all_answered(listing))
-
-    async def _read_inbox(self, name: str) -> list[Row] | None:
-        """All that the caller's poller is given; None if the broker does not answer even now."""
-        rows: list[Row] = []
-        poller = Poller(
-            self._get,
-            self.history.members[name].workspace_id,
-            start_window_s=int(self._simulation.time_s) + 1,
-            on_row=rows.append,
-        )
-        for _ in range(FINAL_TRIES):
-            if await poller.poll_once():
-                return rows
-            await asyncio.sleep(FINAL_RETRY_S)
-        return None
-
-    async def _read_listing(self, name: str) -> list[Row] | None:
-        """The caller's delegations; None if the broker does not answer even now."""
-        for _ in range(FINAL_TRIES):
-            with contextlib.suppress(OSError):
-                status, body = await self._get(f"/workspaces/{self.history.members[name].workspace_id}/delegations")
-                if status == 200:
-                    return list(body)
-            await asyncio.sleep(FINAL_RETRY_S)
-        return None
+        inbox, listing = await look_last(self._get, self.history.members, callers, run_s=self._simulation.time_s)
+        (row,) = self._workshop.database.query(FINAL_ROWS)
+        return Final(self.now_s(), read_rows(row[0] or "{}"), inbox, listing)
 
     async def _get(self, path: str) -> tuple[int, Any]:
-        host, port = self.broker_address()
-        try:
-            answer = await Exchange().request(host, port, "GET", path, headers={})
-        except Unanswered as error:
-            raise OSError(error.reason) from error
-        return answer.status, answer.body
+        return await get_once(*self.broker_address(), path)
 
     def _node(self, name: str) -> Node:
         return self._simulation.node(name.replace(":", "-"))
@@ -303,20 +215,3 @@ class _VirtualClock:
     def now(self) -> datetime:
         """The present virtual instant."""
         return datetime.fromtimestamp(time.time(), UTC)
-
-
-@functools.cache
-def _workspace_id(name: str) -> str:
-    """The same id for the same name, in every run."""
-    return str(uuid.uuid5(_WORKSPACE_IDS, name))
-
-
-def _if_all_answered(parts: Mapping[str, list[Row] | None]) -> Mapping[str, Sequence[Row]] | None:
-    answered = {name: part for name, part in parts.items() if part is not None}
-    return answered if len(answered) == len(parts) else None
-
-
-def _read_times(row: dict[str, Any]) -> None:
-    for name in row.keys() & _TIMES:
-        if isinstance(row[name], str):
-            row[name] = datetime.fromisoformat(row[name])
