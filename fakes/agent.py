@@ -57,13 +57,15 @@ class Agent:
         *,
         behaviours: Sequence[Behaviour],
         observe: Callable[[AgentSaw], None],
+        contacts: int = 0,
     ) -> None:
+        """`contacts`: how many it has had already, in a process that is gone."""
         if not behaviours:
             raise ValueError(f"agent {name}: no behaviours; give at least one, such as Reply()")
         self.name = name
         self._behaviours = tuple(behaviours)
         self._observe = observe
-        self._contacts = 0
+        self._contacts = contacts
         self._runner: web.ServerRunner | None = None
 
     @property

@@ -10,12 +10,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from fakes.reset import reset
 from fakes.toxiproxy.stages import End, Outlet, Stage, stage_for
 from fakes.toxiproxy.toxics import Stream, Toxic
 from fakes.toxiproxy.triggers import Tap
+
+Observer = Callable[[bool, bytes], None]
+"""Is told of all bytes that pass, in order: whether they belong to a reply, and the bytes."""
 
 HELD_BYTES_MAX = 1 << 18
 """A link that holds this much stops reading its source; it reads again below a quarter."""
@@ -64,13 +68,20 @@ class Link(Outlet):
     """One direction: from the source's socket through the tap and the stages to the destination's socket."""
 
     def __init__(
-        self, connection: Connection, source: Side, destination: Side, tap: Tap | None, draw: random.Random
+        self,
+        connection: Connection,
+        source: Side,
+        destination: Side,
+        tap: Tap | None,
+        draw: random.Random,
+        observe: Callable[[bytes], None] | None,
     ) -> None:
         self._connection = connection
         self._source = source
         self._destination = destination
         self._tap = tap
         self._draw = draw
+        self._observe = observe
         self._stages: list[tuple[str, Stage]] = []
         self._early: list[bytes] | None = []
         self._early_end: End | None = None
@@ -95,7 +106,11 @@ class Link(Outlet):
             return
         if self._early is not None:
             self._early.append(data)
-        elif self._tap is None:
+            self.regulate()
+            return
+        if self._observe is not None:
+            self._observe(data)
+        if self._tap is None:
             self._first().feed(data)
         else:
             for piece in self._tap.feed(data):
@@ -183,6 +198,7 @@ class Connection:
         upstream: tuple[str, int],
         taps: tuple[Tap, Tap] | None,
         draw: random.Random,
+        observer: Observer | None,
         over: Callable[[Connection], None],
     ) -> None:
         self._upstream = upstream
@@ -190,8 +206,12 @@ class Connection:
         self._server = Side(self)
         upstream_tap, downstream_tap = taps or (None, None)
         self._links: dict[Stream, Link] = {
-            "upstream": Link(self, self.client, self._server, upstream_tap, draw),
-            "downstream": Link(self, self._server, self.client, downstream_tap, draw),
+            "upstream": Link(
+                self, self.client, self._server, upstream_tap, draw, observer and partial(observer, False)
+            ),
+            "downstream": Link(
+                self, self._server, self.client, downstream_tap, draw, observer and partial(observer, True)
+            ),
         }
         self.client.outgoing = self._server.incoming = self._links["upstream"]
         self.client.incoming = self._server.outgoing = self._links["downstream"]

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
-from fakes.toxiproxy.connection import Connection, Side
+from fakes.toxiproxy.connection import Connection, Observer, Side
 from fakes.toxiproxy.frames import Framer
 from fakes.toxiproxy.http_frames import http_framers
 from fakes.toxiproxy.postgres_frames import postgres_framers
@@ -36,7 +36,8 @@ class Proxy:
 
     `random` draws which connections a toxic strikes, jitter and slices. With `listen_port=0` the system picks the port,
     which then stays the same through `disable` and `enable`. `protocol` is what its traffic is read as, from the first
-    connection on; without it, the first trigger says so, and earlier connections pass unread.
+    connection on; without it, the first trigger says so, and earlier connections pass unread. `observe` makes an
+    observer for each connection.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Proxy:
         *,
         random: random.Random,
         protocol: TrafficProtocol | None = None,
+        observe: Callable[[], Observer] | None = None,
     ) -> None:
         self.name = name
         self.port = listen_port
@@ -57,6 +59,7 @@ class Proxy:
         self._random = random
         self._toxics: dict[str, Toxic] = {}
         self._protocol = protocol
+        self._observe = observe
         self._watches: list[Watch] = []
         self._connections: dict[Connection, None] = {}
         self._connection_count = 0
@@ -191,7 +194,13 @@ class Proxy:
 
     def _accept(self) -> Side:
         self._connection_count += 1
-        connection = Connection(upstream=self._upstream, taps=self._taps(), draw=self._random, over=self._forget)
+        connection = Connection(
+            upstream=self._upstream,
+            taps=self._taps(),
+            draw=self._random,
+            observer=self._observe and self._observe(),
+            over=self._forget,
+        )
         self._connections[connection] = None
         for toxic in self._toxics.values():
             self._strike(toxic, connection)

@@ -57,8 +57,8 @@ class Links:
 
     def watch(self, trigger: Trigger, strike: Callable[[], None]) -> None:
         """Call `strike` when the trigger is reached."""
-        link, watched = _watched(trigger)
-        self._proxies[link].watch(watched, strike)
+        link, what = watched(trigger)
+        self._proxies[link].watch(what, strike)
 
     def add_toxic(self, action: AddToxic) -> Undo:
         """Put a toxic on its link; what is returned takes it off."""
@@ -83,7 +83,8 @@ class Links:
         return lambda: proxy.remove_toxic(toxic.name)
 
 
-def _watched(trigger: Trigger) -> tuple[str, ProxyTrigger]:
+def watched(trigger: Trigger) -> tuple[str, ProxyTrigger]:
+    """The link of a trigger, and the trigger in a fault proxy's words."""
     match trigger:
         case OnRequest(link=link, nth=nth):
             return link, NthRequest(nth)

@@ -65,7 +65,8 @@ def insert_workspaces(members: Mapping[str, Member], agent_url: Callable[[str], 
         above = "NULL" if parent is None else f"'{parent.workspace_id}'"
         budget = "NULL" if member.budget_cents is None else member.budget_cents
         rows.append(
-            f"('{member.workspace_id}', '{name}', 'online', '{member.delivery}', '{agent_url(name)}', {above}, {budget})"
+            f"('{member.workspace_id}', '{name}', 'online', '{member.delivery}', '{agent_url(name)}', "
+            f"{above}, {budget})"
         )
     columns = "id, name, status, delivery_mode, url, parent_id, budget_limit"
     return f"INSERT INTO workspaces ({columns}) VALUES {', '.join(rows)}" if rows else ""

@@ -5,60 +5,23 @@ from __future__ import annotations
 import gc
 import shlex
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import reference_impl
 from reference_impl.config import Config
-from reports.model import Finding, RunReport, report_of
-from sim.history import History
-from sim.invariants.verdict import Judgement, judge
+from sim.invariants.verdict import judge
 from sim.kernel import OutsideFailure, Simulation, SimulationHang
 from sim.kernel.postgres_gateway import Backends, Database, GatewayError
 from sim.scenario.model import Scenario
 from sim.worlds import libraries
 from sim.worlds.components.postgres import EmbeddedPostgres
+from sim.worlds.run import Run
 from sim.worlds.simulated import BROKER_PORT, DATABASE_PORT, SimulatedWorld
 
 HORIZON_S = 30 * 24 * 3600.0
-HANG = "HANG"
-"""The id under which a world that cannot go on is reported; it stands beside those of invariants."""
 
 _SCHEMA = Path(reference_impl.__file__).with_name("schema.sql")
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A finished run, judged."""
-
-    scenario: Scenario
-    seed: int
-    history: History
-    judgement: Judgement
-    trace_hash: str
-    virtual_s: float
-    cpu_s: float
-    wall_s: float
-    hang: str = ""
-
-    def report(self) -> RunReport:
-        """What is told of it; a hang of the world stands first among its violations."""
-        report = report_of(
-            self.scenario,
-            self.history,
-            self.judgement,
-            seed=self.seed,
-            trace_hash=self.trace_hash,
-            virtual_s=self.virtual_s,
-            cpu_ms=self.cpu_s * 1e3,
-            wall_ms=self.wall_s * 1e3,
-            replay=f"fumble replay {shlex.quote(self.scenario.path)} --seed {self.seed}",
-        )
-        if not self.hang:
-            return report
-        sentence, *places = self.hang.splitlines()
-        hang = Finding(invariant=HANG, subject="", sentence=sentence, lines=tuple(place.strip() for place in places))
-        return replace(report, violations=(hang, *report.violations))
 
 
 class Workshop:
@@ -117,5 +80,6 @@ class Workshop:
                 virtual_s=simulation.time_s,
                 cpu_s=0.0,
                 wall_s=0.0,
+                replay=f"fumble replay {shlex.quote(scenario.path)} --seed {seed}",
                 hang=hang,
             )

@@ -7,7 +7,8 @@ import pytest
 from reference_impl.events import Event, Watchers
 from sim.history import Broadcast
 from sim.scenario.loading import load_text
-from sim.worlds.workshop import Run, Workshop
+from sim.worlds.run import Run
+from sim.worlds.workshop import Workshop
 
 STORY = load_text(
     """

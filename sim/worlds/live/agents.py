@@ -1,0 +1,145 @@
+"""The fake agents of a live world: a process each, told over a pipe what to do, telling over a pipe what they saw."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+from fakes.agent import AgentSaw
+from fakes.behaviour_json import encode
+from sim.scenario.behaviours import Behaviour
+from sim.worlds.components.processes import Child, free_port
+
+READY_WITHIN_S = 20.0
+_SAW = [field.name for field in fields(AgentSaw)]
+
+
+class LiveAgent:
+    """One agent on a port of its own, through all its restarts. `observe(saw, monotonic_s)` hears what it saw."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        behaviours: Sequence[Behaviour],
+        time_scale: float,
+        folder: Path,
+        observe: Callable[[AgentSaw, float], None],
+    ) -> None:
+        self.name = name
+        self.port = free_port()
+        self._behaviours = encode([hurried(behaviour, time_scale) for behaviour in behaviours])
+        self._log = folder / f"agent-{name}.log"
+        self._observe = observe
+        self._contacts = 0
+        self._child: Child | None = None
+        self._rest = b""
+        self._ready: asyncio.Future[None] | None = None
+
+    def start(self) -> None:
+        """Start the process; `ready` waits for it. Raises ComponentFailed."""
+        loop = asyncio.get_running_loop()
+        command = [sys.executable, "-m", "fakes.agent_process"]
+        self._child = child = Child(f"agent {self.name}", command, log=self._log, pipes=True)
+        order = {
+            "name": self.name,
+            "host": "127.0.0.1",
+            "port": self.port,
+            "behaviours": self._behaviours,
+            "contacts": self._contacts,
+        }
+        stdin, stdout = child.popen.stdin, child.popen.stdout
+        assert stdin is not None and stdout is not None
+        stdin.write(json.dumps(order).encode() + b"\n")
+        stdin.flush()
+        os.set_blocking(stdout.fileno(), False)
+        self._ready = loop.create_future()
+        self._rest = b""
+        loop.add_reader(stdout.fileno(), self._read)
+
+    async def ready(self) -> None:
+        """Return when it listens. Raises ComponentFailed."""
+        assert self._child is not None and self._ready is not None
+        hurry = getattr(asyncio.get_running_loop(), "scale", 1.0)
+        try:
+            async with asyncio.timeout(READY_WITHIN_S * hurry):
+                await self._ready
+        except TimeoutError:
+            raise self._child.failure(f"is not ready after {READY_WITHIN_S:g} s") from None
+
+    def kill(self) -> None:
+        """A power cut. What it saw before is heard first."""
+        self._end(Child.kill)
+
+    def stop(self) -> None:
+        """The run is over."""
+        self._end(Child.stop)
+
+    def stand_still(self) -> None:
+        """Stop its clock and its work."""
+        if self._child is not None:
+            self._child.signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it work again."""
+        if self._child is not None:
+            self._child.signal(signal.SIGCONT)
+
+    def _end(self, how: Callable[[Child], None]) -> None:
+        if self._child is None:
+            return
+        child, self._child = self._child, None
+        stdout = child.popen.stdout
+        assert stdout is not None
+        asyncio.get_running_loop().remove_reader(stdout.fileno())
+        child.signal(signal.SIGKILL if how is Child.kill else signal.SIGTERM)
+        child.popen.wait()
+        self._take(stdout.fileno())
+        how(child)
+
+    def _read(self) -> None:
+        assert self._child is not None and self._child.popen.stdout is not None and self._ready is not None
+        descriptor = self._child.popen.stdout.fileno()
+        if not self._take(descriptor):
+            asyncio.get_running_loop().remove_reader(descriptor)
+            self._child.popen.wait()
+            if not self._ready.done():
+                self._ready.set_exception(self._child.failure("ended before it was ready"))
+
+    def _take(self, descriptor: int) -> bool:
+        """Take in what it has said so far; False at its end."""
+        while True:
+            try:
+                data = os.read(descriptor, 65536)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            for line in lines:
+                self._heard(line)
+
+    def _heard(self, line: bytes) -> None:
+        said = json.loads(line)
+        if "port" in said:
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_result(None)
+            return
+        self._contacts = max(self._contacts, said["contact"])
+        self._observe(AgentSaw(**{name: said[name] for name in _SAW}), said["at_s"])
+
+
+def hurried(behaviour: Behaviour, time_scale: float) -> Behaviour:
+    """The same behaviour in real seconds, of which `time_scale` scenario seconds make one."""
+    changes = {
+        field.name: getattr(behaviour, field.name) / time_scale
+        for field in fields(behaviour)
+        if field.name.endswith("_s")
+    }
+    return replace(behaviour, **changes)
