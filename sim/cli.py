@@ -20,6 +20,9 @@ DEFAULT_SCENARIOS = "scenarios"
 DEFAULT_SEEDS = 5
 SEED_MAX = 1_000_000
 PROCESSES_MAX = 64
+DEFAULT_TIME_SCALE = 10.0
+TIME_SCALE_MAX = 100.0
+DEFAULT_LIMIT_S = 120
 
 
 _EXAMPLES = """examples:
@@ -27,6 +30,8 @@ _EXAMPLES = """examples:
   fumble run scenarios/happy --seeds 20        one family, 20 seeds each
   fumble check my.yaml                         read a scenario and report every mistake in it
   fumble replay my.yaml --seed 7               one run again, with its whole history
+  fumble live scenarios/happy                  the same over real sockets and Toxiproxy
+  fumble agree scenarios/reset_after_2xx       both, and whether they come to the same
 
 exit codes: 0 passed, 1 failed, 2 inconclusive, 3 internal error or missing component,
             4 wrong usage or invalid scenario, 5 nothing selected, 130 interrupted
@@ -50,6 +55,17 @@ def _whole(most: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _scale(text: str) -> float:
+    """Reads how much faster than real time a scenario is played."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= TIME_SCALE_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {TIME_SCALE_MAX:g}")
+    return value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +101,56 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("scenario", help="a scenario file")
     replay.add_argument("--seed", type=_whole(SEED_MAX), required=True, metavar="N", help="the seed of that run")
     _add_output(replay)
+
+    live = commands.add_parser("live", help="play scenarios over real sockets, in real time", allow_abbrev=False)
+    live.add_argument("scenario", nargs="+", help="files or folders")
+    _add_live(live)
+    _add_time_scale(live, DEFAULT_TIME_SCALE, f"default: {DEFAULT_TIME_SCALE:g}")
+    _add_output(live)
+    live.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
+
+    agree = commands.add_parser("agree", help="play scenarios in both worlds and compare", allow_abbrev=False)
+    agree.add_argument("scenario", nargs="+", help="files or folders")
+    _add_live(agree)
+    _add_time_scale(agree, None, "default: as quick as agrees")
+    agree.add_argument(
+        "--seeds", type=_whole(SEED_MAX), default=DEFAULT_SEEDS, metavar="N", help="simulated runs to compare with"
+    )
+    agree.add_argument(
+        "--limit",
+        type=_whole(100_000),
+        default=DEFAULT_LIMIT_S,
+        metavar="SECONDS",
+        help=f"real time that one live run may take (default: {DEFAULT_LIMIT_S})",
+    )
+    _add_output(agree)
     return parser
+
+
+def _add_live(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--toxiproxy",
+        default="auto",
+        metavar="WHERE",
+        help="auto, embedded, docker, path, a program, or the URL of a server (default: auto)",
+    )
+    command.add_argument(
+        "--postgres",
+        default="auto",
+        metavar="WHERE",
+        help="auto, embedded, docker, or the DSN of a server (default: auto)",
+    )
+    command.add_argument("--logs", metavar="FOLDER", help="keep the logs of all processes there")
+
+
+def _add_time_scale(command: argparse.ArgumentParser, default: float | None, said: str) -> None:
+    command.add_argument(
+        "--time-scale",
+        type=_scale,
+        default=default,
+        metavar="N",
+        help=f"scenario seconds in a real one; 1 is real time ({said})",
+    )
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:
@@ -114,9 +179,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(options: argparse.Namespace) -> Exit:
-    from sim import commands, interrupts
+    from sim import commands, interrupts, live_commands
 
-    command = {"run": commands.run, "check": commands.check, "replay": commands.replay}[options.command]
+    command = {
+        "run": commands.run,
+        "check": commands.check,
+        "replay": commands.replay,
+        "live": live_commands.live,
+        "agree": live_commands.agree,
+    }[options.command]
     with interrupts.raised():
         return command(options)
 

@@ -34,15 +34,15 @@ VERDICT_EXITS: Mapping[Verdict, Exit] = {"failed": Exit.FAILED, "inconclusive": 
 
 def check(options: argparse.Namespace) -> Exit:
     """Read scenarios; say everything that is wrong with them."""
-    scenarios = _load(options.scenario)
-    _say("1 scenario is valid\n" if len(scenarios) == 1 else f"{len(scenarios)} scenarios are valid\n")
+    scenarios = load(options.scenario)
+    say("1 scenario is valid\n" if len(scenarios) == 1 else f"{len(scenarios)} scenarios are valid\n")
     return Exit.PASSED
 
 
 def run(options: argparse.Namespace) -> Exit:
     """Play scenarios, report, judge. However it ends, what was played is reported."""
-    scenarios = _load(options.scenario)
-    junit_file = _writable(options.junit)
+    scenarios = load(options.scenario)
+    junit_file = writable(options.junit)
     seeds = range(options.seed_from, options.seed_from + options.seeds)
     jobs = [Job(scenario, seed) for scenario in scenarios for seed in seeds]
     done: dict[int, RunReport] = {}
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> Exit:
     stopped: KeyboardInterrupt | CampaignBroken | None = None
     try:
         processes = min(options.jobs or len(cores()), PROCESSES_MAX, len(jobs))
-        with _postgres(processes) as server:
+        with postgres(processes) as server:
             version = server.version
             with playing(jobs, server, processes=processes) as reports, Progress(len(jobs), sys.stderr) as progress:
                 for number, report in reports:
@@ -59,29 +59,29 @@ def run(options: argparse.Namespace) -> Exit:
     except (KeyboardInterrupt, CampaignBroken) as reason:
         stopped = reason
     summary = Summary(tuple(done[number] for number in sorted(done)), json_report.components(postgres=version))
-    _show(summary, options.output)
+    show(summary, options.output)
     if junit_file is not None:
-        _write(junit_file, junit.render(summary))
+        write(junit_file, junit.render(summary))
     if stopped is not None:
         raise _unfinished(stopped, f"after {len(done)} of {len(jobs)} runs")
-    return _exit_code(summary)
+    return exit_code(summary)
 
 
 def replay(options: argparse.Namespace) -> Exit:
     """Play one run again, physically like the first time, and show its history."""
-    scenarios = _load([options.scenario])
+    scenarios = load([options.scenario])
     if len(scenarios) > 1:
         raise Refused(f"{options.scenario} has {len(scenarios)} scenarios; name the one to replay", Exit.USAGE)
-    with _postgres(processes=1) as server:
+    with postgres(processes=1) as server:
         finished = Workshop(server, "fumble_replay", core=cores()[0]).play(scenarios[0], options.seed)
         summary = Summary((finished.report(),), json_report.components(postgres=server.version))
     if options.output == "text":
-        _say("\n".join(lines(finished.history)) + "\n\n")
-    _show(summary, options.output)
-    return _exit_code(summary)
+        say("\n".join(lines(finished.history)) + "\n\n")
+    show(summary, options.output)
+    return exit_code(summary)
 
 
-def _load(paths: Sequence[str]) -> list[Scenario]:
+def load(paths: Sequence[str]) -> list[Scenario]:
     """All scenarios of files and folders. Refuses with the mistakes of every file at once."""
     if not paths and not os.path.exists(DEFAULT_SCENARIOS):
         here = f"there is no folder {DEFAULT_SCENARIOS} in {os.getcwd()}"
@@ -107,7 +107,7 @@ def _load(paths: Sequence[str]) -> list[Scenario]:
     return scenarios
 
 
-def _writable(path: str | None) -> Path | None:
+def writable(path: str | None) -> Path | None:
     """Where to write, tried before the runs so that no result is lost."""
     if path is None:
         return None
@@ -120,7 +120,7 @@ def _writable(path: str | None) -> Path | None:
         ) from None
 
 
-def _write(file: Path, text: str) -> None:
+def write(file: Path, text: str) -> None:
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -128,7 +128,7 @@ def _write(file: Path, text: str) -> None:
 
 
 @contextmanager
-def _postgres(processes: int) -> Iterator[EmbeddedPostgres]:
+def postgres(processes: int) -> Iterator[EmbeddedPostgres]:
     """The embedded server for the length of a block, with room for so many processes that play."""
     room = {"max_connections": str(SESSIONS_PER_PROCESS * (processes + 1))}
     try:
@@ -153,16 +153,16 @@ def _unfinished(reason: KeyboardInterrupt | CampaignBroken, when: str) -> Refuse
     return Refused(f"{reason} ({when}){hint}", Exit.INTERNAL)
 
 
-def _show(summary: Summary, output: str) -> None:
+def show(summary: Summary, output: str) -> None:
     if output == "json":
-        _say(json_report.render(summary))
+        say(json_report.render(summary))
     elif summary.runs:
         columns = shutil.get_terminal_size((110, 24)).columns
         colour = terminal.colour_wanted(sys.stdout, os.environ)
-        _say(terminal.render(summary, columns=columns, colour=colour))
+        say(terminal.render(summary, columns=columns, colour=colour))
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     """To stdout, at once: an error message must not come before the results."""
     try:
         print(text, end="", flush=True)
@@ -172,6 +172,6 @@ def _say(text: str) -> None:
         raise Refused(f"cannot write to stdout: {error.strerror}; send it elsewhere", Exit.INTERNAL) from None
 
 
-def _exit_code(summary: Summary) -> Exit:
+def exit_code(summary: Summary) -> Exit:
     """The worst verdict decides."""
     return next((code for verdict, code in VERDICT_EXITS.items() if summary.count(verdict)), Exit.PASSED)

@@ -37,9 +37,10 @@ class Child:
         *,
         log: Path,
         env: Mapping[str, str] | None = None,
-        pipes: bool = False,
+        stdin: bool = False,
+        stdout: bool = False,
     ) -> None:
-        """Start it. `pipes`: its stdin and stdout are ours, else both are closed to it and the log has its output.
+        """Start it. `stdin`, `stdout`: that is a pipe of ours; otherwise it is empty, and the log has the output.
 
         Raises ComponentFailed.
         """
@@ -57,8 +58,8 @@ class Child:
             with log.open("ab") as said:
                 self.popen = subprocess.Popen(
                     command,
-                    stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
-                    stdout=subprocess.PIPE if pipes else said,
+                    stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE if stdout else said,
                     stderr=said,
                     env={**os.environ, **(env or {})},
                     start_new_session=True,  # Ctrl-C in the terminal is our business
@@ -133,8 +134,19 @@ async def listening(name: str, host: str, port: int, *, within_s: float, child: 
         await asyncio.sleep(0.01 * hurry)
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+class Port:
+    """A port of loopback that stays ours while nobody listens on it: connections to it are refused.
+
+    A port that was merely free a moment ago may meanwhile be the near end of somebody's connection.
+    """
+
+    def __init__(self) -> None:
+        self._reserved = socket.socket()
+        # With it, a program that sets it too (asyncio and Go do) may listen here.
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(("127.0.0.1", 0))
+        self.number = int(self._reserved.getsockname()[1])
+
+    def release(self) -> None:
+        """Give it back."""
+        self._reserved.close()

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fakes.toxiproxy.toxics import Toxic
-from sim.worlds.components.processes import Child, ComponentFailed, free_port
+from sim.worlds.components.processes import Child, ComponentFailed, Port
 
 ANSWER_WITHIN_S = 5.0
 START_WITHIN_S = 20.0
@@ -127,7 +127,7 @@ def toxiproxy_get(path: str) -> Any:
 
 
 @contextmanager
-def obtained(where: str, *, folder: Path, seed: int) -> Iterator[tuple[Toxiproxy, Child | None]]:
+def obtained(where: str, *, folder: Path) -> Iterator[Toxiproxy]:
     """A server for the length of a block. `where`: `auto`, `embedded`, `path`, a path, `docker`, or a URL.
 
     Raises ComponentFailed.
@@ -140,12 +140,12 @@ def obtained(where: str, *, folder: Path, seed: int) -> Iterator[tuple[Toxiproxy
         from sim.worlds.components.containers import toxiproxy_container
 
         with toxiproxy_container() as (host, port, image):
-            yield Toxiproxy(host, port, f"container {image}"), None
+            yield Toxiproxy(host, port, f"container {image}")
     else:
-        yield from _started(where, folder=folder, seed=seed)
+        yield from _started(where, folder=folder)
 
 
-def _at(url: str) -> Iterator[tuple[Toxiproxy, Child | None]]:
+def _at(url: str) -> Iterator[Toxiproxy]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or 8474
@@ -156,12 +156,12 @@ def _at(url: str) -> Iterator[tuple[Toxiproxy, Child | None]]:
     server = Toxiproxy(host, port, "as named")
     server.version()
     try:
-        yield server, None
+        yield server
     finally:
         server.close()
 
 
-def _started(where: str, *, folder: Path, seed: int) -> Iterator[tuple[Toxiproxy, Child | None]]:
+def _started(where: str, *, folder: Path) -> Iterator[Toxiproxy]:
     if where == "embedded":
         command, what = [sys.executable, "-m", "fakes.toxiproxy"], "embedded"
     else:
@@ -172,14 +172,15 @@ def _started(where: str, *, folder: Path, seed: int) -> Iterator[tuple[Toxiproxy
                 f"--toxiproxy {where}: there is no program {named}; fix: {GO_INSTALL}, or use embedded"
             )
         command, what = [binary], f"program {os.path.basename(binary)}"
-    port = free_port()
-    command += ["-host", "127.0.0.1", "-port", str(port), "-seed", str(seed)]
+    port = Port()
+    command += ["-host", "127.0.0.1", "-port", str(port.number), "-seed", "1"]
     child = Child(f"Toxiproxy ({what})", command, log=folder / "toxiproxy.log")
     try:
-        _until_it_answers(server := Toxiproxy("127.0.0.1", port, what), child)
-        yield server, child
+        _until_it_answers(server := Toxiproxy("127.0.0.1", port.number, what), child)
+        yield server
     finally:
         child.stop()
+        port.release()
 
 
 def _until_it_answers(server: Toxiproxy, child: Child) -> None:

@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 
 from fakes.agent import AgentSaw
 from fakes.behaviour_json import encode
 from sim.scenario.behaviours import Behaviour
-from sim.worlds.components.processes import Child, free_port
+from sim.worlds.components.processes import Child, Port
 
 READY_WITHIN_S = 20.0
 _SAW = [field.name for field in fields(AgentSaw)]
@@ -29,24 +30,31 @@ class LiveAgent:
         *,
         behaviours: Sequence[Behaviour],
         time_scale: float,
+        starts: int,
         folder: Path,
         observe: Callable[[AgentSaw, float], None],
     ) -> None:
+        """`starts`: how often it will be started, so that each finds a process that waits, warm."""
         self.name = name
-        self.port = free_port()
+        self._port = Port()
         self._behaviours = encode([hurried(behaviour, time_scale) for behaviour in behaviours])
         self._log = folder / f"agent-{name}.log"
         self._observe = observe
         self._contacts = 0
-        self._child: Child | None = None
         self._rest = b""
         self._ready: asyncio.Future[None] | None = None
+        self._warm = [self._warm_up() for _ in range(starts)]
+        self._child: Child | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port.number
 
     def start(self) -> None:
-        """Start the process; `ready` waits for it. Raises ComponentFailed."""
+        """Let it listen; `ready` waits for it. Raises ComponentFailed."""
         loop = asyncio.get_running_loop()
-        command = [sys.executable, "-m", "fakes.agent_process"]
-        self._child = child = Child(f"agent {self.name}", command, log=self._log, pipes=True)
+        self._child = child = self._warm.pop() if self._warm else self._warm_up()
         order = {
             "name": self.name,
             "host": "127.0.0.1",
@@ -56,8 +64,9 @@ class LiveAgent:
         }
         stdin, stdout = child.popen.stdin, child.popen.stdout
         assert stdin is not None and stdout is not None
-        stdin.write(json.dumps(order).encode() + b"\n")
-        stdin.flush()
+        with suppress(BrokenPipeError):  # it ended: reading from it will say so
+            stdin.write(json.dumps(order).encode() + b"\n")
+            stdin.flush()
         os.set_blocking(stdout.fileno(), False)
         self._ready = loop.create_future()
         self._rest = b""
@@ -75,11 +84,17 @@ class LiveAgent:
 
     def kill(self) -> None:
         """A power cut. What it saw before is heard first."""
-        self._end(Child.kill)
+        if self._child is not None:
+            self._end(self._child)
+            self._child = None
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """The run is over."""
-        self._end(Child.stop)
+        if self._child is not None:
+            self._end(self._child)
+        for spare in self._warm:
+            spare.kill()
+        self._port.release()
 
     def stand_still(self) -> None:
         """Stop its clock and its work."""
@@ -91,17 +106,19 @@ class LiveAgent:
         if self._child is not None:
             self._child.signal(signal.SIGCONT)
 
-    def _end(self, how: Callable[[Child], None]) -> None:
-        if self._child is None:
-            return
-        child, self._child = self._child, None
+    def _warm_up(self) -> Child:
+        """The next process: imported, and waiting for its order."""
+        command = [sys.executable, "-m", "fakes.agent_process"]
+        return Child(f"agent {self.name}", command, log=self._log, stdin=True, stdout=True)
+
+    def _end(self, child: Child) -> None:
         stdout = child.popen.stdout
         assert stdout is not None
         asyncio.get_running_loop().remove_reader(stdout.fileno())
-        child.signal(signal.SIGKILL if how is Child.kill else signal.SIGTERM)
+        child.popen.kill()
         child.popen.wait()
         self._take(stdout.fileno())
-        how(child)
+        child.kill()
 
     def _read(self) -> None:
         assert self._child is not None and self._child.popen.stdout is not None and self._ready is not None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 
 from reference_impl.config import Config
-from sim.worlds.components.processes import Child
+from sim.worlds.components.processes import Child, Port
 
 READY_WITHIN_S = 30.0
 
@@ -36,21 +37,27 @@ def _written(value: object) -> str:
 class LiveBroker:
     """The broker's process, through all its restarts."""
 
-    def __init__(self, environment: Mapping[str, str], *, port: int, folder: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], *, port: Port, starts: int, folder: Path) -> None:
+        """`starts`: how often it will be started, so that each finds a process that waits, warm."""
         self._environment = environment
         self._port = port
         self._log = folder / "broker.log"
+        self._warm = [self._warm_up() for _ in range(starts)]
         self._child: Child | None = None
 
     def start(self) -> None:
-        """Start the process. Raises ComponentFailed."""
-        command = [sys.executable, "-m", "reference_impl"]
-        self._child = Child("the broker", command, log=self._log, env=self._environment)
+        """Let it run; `ready` waits until it listens. Raises ComponentFailed."""
+        self._child = self._warm.pop() if self._warm else self._warm_up()
+        stdin = self._child.popen.stdin
+        assert stdin is not None
+        with suppress(BrokenPipeError):  # it ended: waiting for it will say so
+            stdin.write(b"\n")
+            stdin.flush()
 
     async def ready(self) -> None:
         """Return when it listens. Raises ComponentFailed."""
         assert self._child is not None
-        await self._child.listening(self._port, within_s=READY_WITHIN_S)
+        await self._child.listening(self._port.number, within_s=READY_WITHIN_S)
 
     def kill(self) -> None:
         """A power cut."""
@@ -58,11 +65,12 @@ class LiveBroker:
             self._child.kill()
             self._child = None
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """The run is over."""
         if self._child is not None:
-            self._child.stop()
-            self._child = None
+            self._child.kill()
+        for spare in self._warm:
+            spare.kill()
 
     def stand_still(self) -> None:
         """Stop its clock and its work."""
@@ -73,3 +81,8 @@ class LiveBroker:
         """Let it work again."""
         if self._child is not None:
             self._child.signal(signal.SIGCONT)
+
+    def _warm_up(self) -> Child:
+        """The next process: imported, and waiting to be let run."""
+        command = [sys.executable, "-m", "sim.worlds.live.warm_start", "reference_impl.__main__"]
+        return Child("the broker", command, log=self._log, env=self._environment, stdin=True)

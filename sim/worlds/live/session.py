@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
+from sim import interrupts
 from sim.invariants.verdict import judge
 from sim.scenario.model import Scenario
 from sim.worlds.components import live_postgres, toxiproxy
@@ -18,6 +21,8 @@ from sim.worlds.components.toxiproxy import Toxiproxy
 from sim.worlds.live.clock import ScaledLoop
 from sim.worlds.live.world import LiveWorld
 from sim.worlds.run import Run
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +37,7 @@ class LiveSession:
     def play(self, scenario: Scenario) -> Run:
         """Make a world, play the scenario in it, judge it, take it down. Raises ComponentFailed, UnknownSetting."""
         began_s, cpu_s = time.perf_counter(), time.process_time()
-        loop = ScaledLoop(self.time_scale)
-        try:
-            world, lasted_s = loop.run_until_complete(self._play(scenario))
-        finally:
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
+        world, lasted_s = _run(self._play(scenario), self.time_scale)
         return Run(
             scenario=scenario,
             seed=1,
@@ -66,11 +66,33 @@ class LiveSession:
 
 
 @contextmanager
-def live_session(*, postgres: str, toxiproxy_at: str, time_scale: float, seed: int = 1) -> Iterator[LiveSession]:
-    """Everything that a live world needs, for the length of a block. Raises ComponentFailed."""
+def live_session(
+    *, postgres: str, toxiproxy_at: str, time_scale: float, logs: Path | None = None
+) -> Iterator[LiveSession]:
+    """Everything that a live world needs, for the length of a block. Raises ComponentFailed.
+
+    `logs`: a folder in which the logs of all processes stay; None: they are thrown away.
+    """
     with (
-        tempfile.TemporaryDirectory(prefix="fumble-live-") as folder,
+        tempfile.TemporaryDirectory(prefix="fumble-live-") as temporary,
         live_postgres.obtained(postgres) as server,
-        toxiproxy.obtained(toxiproxy_at, folder=Path(folder), seed=seed) as (proxy, _),
+        toxiproxy.obtained(toxiproxy_at, folder=(folder := logs or Path(temporary))) as proxy,
     ):
-        yield LiveSession(server, proxy, Path(folder), time_scale)
+        yield LiveSession(server, proxy, folder, time_scale)
+
+
+def _run(coroutine: Coroutine[Any, Any, T], time_scale: float) -> T:
+    """Run it to its end on a loop of its own; if this is interrupted, it still cleans up."""
+    loop = ScaledLoop(time_scale)
+    task = loop.create_task(coroutine)
+    try:
+        return loop.run_until_complete(task)
+    except BaseException:
+        with interrupts.ignored():
+            task.cancel()
+            loop.run_until_complete(asyncio.wait([task]))
+        raise
+    finally:
+        with interrupts.ignored():
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()

@@ -20,11 +20,11 @@ from fakes.agent import AgentSaw
 from fakes.watcher import Event, Watcher
 from reference_impl.config import Config
 from sim.history import Broadcast, Contact, Final, History, ModeRead, Row
-from sim.scenario.model import AddToxic, Scenario, Trigger
+from sim.scenario.model import AddToxic, Kill, Scenario, Trigger
 from sim.worlds.broker_settings import configured, flags_of
 from sim.worlds.components import live_postgres
 from sim.worlds.components.live_postgres import LivePostgres
-from sim.worlds.components.processes import ComponentFailed, free_port
+from sim.worlds.components.processes import ComponentFailed, Port
 from sim.worlds.components.toxiproxy import Toxiproxy
 from sim.worlds.last_look import get_once, look_last
 from sim.worlds.links import BROKER_AGENT, BROKER_DATABASE, CLIENT_BROKER
@@ -51,8 +51,9 @@ class LiveWorld:
         self._postgres = postgres
         self._folder = folder
         self._time_scale = time_scale
+        self._port = Port()
         self._config = configured(
-            Config(host="127.0.0.1", port=free_port(), environment="development", allow_loopback=True), scenario
+            Config(host="127.0.0.1", port=self._port.number, environment="development", allow_loopback=True), scenario
         )
         members = members_of(scenario)
         self.history = History(members, flags_of(self._config), watches_database=True)
@@ -61,6 +62,7 @@ class LiveWorld:
                 workspace.name,
                 behaviours=workspace.agent,
                 time_scale=time_scale,
+                starts=_starts(scenario, f"agent:{workspace.name}"),
                 folder=folder,
                 observe=self._agent_saw,
             )
@@ -96,7 +98,8 @@ class LiveWorld:
             await agent.ready()
         url = self._postgres.dsn_of(self._database, address=self._chains.entrances[BROKER_DATABASE])
         config = replace(hurried(self._config, self._time_scale), database_url=url)
-        self._broker = LiveBroker(environment_of(config), port=self._config.port, folder=self._folder)
+        starts = _starts(self._scenario, "broker")
+        self._broker = LiveBroker(environment_of(config), port=self._port, starts=starts, folder=self._folder)
         self._broker.start()
         await self._broker.ready()
         if self._scenario.watch is not None:
@@ -117,9 +120,10 @@ class LiveWorld:
         for task in self._clients:
             task.cancel()
         if self._broker is not None:
-            self._broker.kill()
+            self._broker.close()
         for agent in self._agents.values():
-            agent.kill()
+            agent.close()
+        self._port.release()
         await self._chains.close()
         if self._rows is not None:
             await self._rows.close()
@@ -256,3 +260,8 @@ class LiveWorld:
             assert self._broker is not None
             return self._broker
         return self._agents[node.removeprefix("agent:")]
+
+
+def _starts(scenario: Scenario, node: str) -> int:
+    """How often a node's program is started: at first, and after each power cut."""
+    return 1 + sum(isinstance(fault.do, Kill) and fault.do.node == node for fault in scenario.faults)
