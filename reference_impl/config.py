@@ -143,7 +143,11 @@ class Config:
         "DELEGATION_STUCK_THRESHOLD_S", 600.0, _seconds, "s", "silence of a target that makes its delegations stuck"
     )
     activity_cleanup_interval_hours: float = _setting(
-        "ACTIVITY_CLEANUP_INTERVAL_HOURS", 6.0, _above_zero, "h", "pause between looks for activity to prune"
+        "ACTIVITY_CLEANUP_INTERVAL_HOURS",
+        6.0,
+        _above_zero,
+        "h",
+        "pause between looks for activity to prune; the first comes 4 minutes after the start",
     )
     activity_retention_days: float = _setting(
         "ACTIVITY_RETENTION_DAYS", 7.0, _above_zero, "d", "age at which activity is pruned"
