@@ -19,7 +19,7 @@ from reference_impl.config import Config
 from reference_impl.drain import Drain
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.executor import Executor
-from reference_impl.http import routes
+from reference_impl.http import rate_limit, routes
 from reference_impl.http.common import REQUEST_BYTES_MAX, errors_as_json
 from reference_impl.http.metrics import counted
 from reference_impl.inbound import Inbound
@@ -203,6 +203,8 @@ class Broker:
 def _runner(services: Services) -> web.AppRunner:
     app = web.Application(middlewares=[counted, errors_as_json], client_max_size=REQUEST_BYTES_MAX)
     app[SERVICES] = services
+    if not services.config.fails_open:
+        rate_limit.install(app, services.config)
     routes.add_routes(app)
     # A client that hangs up cancels its handler. What must survive that is detached.
     grace_s = services.config.grace_s

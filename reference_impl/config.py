@@ -82,10 +82,16 @@ class Config:
         "production",
         _text,
         "name",
-        "development (or dev) lets requests without a token in",
+        "development (or dev), without ADMIN_TOKEN, lets requests without a token in, and any number",
         original="MOLECULE_ENV",
     )
     admin_token: str = _setting("ADMIN_TOKEN", "", _text, "secret", "opens every workspace; empty = none")
+    rate_limit: int = _setting(
+        "RATE_LIMIT", 600, _count, "requests/min", "what one client address may ask for; no limit in development"
+    )
+    mcp_rate_limit: int = _setting(
+        "MCP_RATE_LIMIT", 120, _count, "requests/min", "what one token may ask of the MCP bridge; likewise"
+    )
     allow_loopback: bool = _setting(
         "BROKER_ALLOW_LOOPBACK", False, _switch, "0 or 1", "agents may live on loopback and private addresses"
     )
@@ -162,7 +168,7 @@ class Config:
 
     @property
     def fails_open(self) -> bool:
-        """Whether a request without a bearer token is let in (development without an admin token)."""
+        """Whether requests without a bearer token are let in, and any number (development without an admin token)."""
         return not self.admin_token and self.environment in ("development", "dev")
 
     @classmethod
