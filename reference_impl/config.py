@@ -132,6 +132,13 @@ class Config:
         "time that one proxied call may take, whatever X-Timeout says",
         original="A2A ceiling",
     )
+    idle_timeout_s: float = _setting(
+        "A2A_IDLE_TIMEOUT_SECONDS",
+        1800.0,
+        _seconds,
+        "s",
+        "silence after which an agent that has a message is given up; it may set its own in a heartbeat",
+    )
     connect_timeout_s: float = _setting(
         "A2A_CONNECT_TIMEOUT", 10.0, _seconds, "s", "name lookup and connection to an agent"
     )
