@@ -11,13 +11,15 @@ All that matters is whether the agent can have got the message, so nothing here 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
+from reference_impl.events import Listener
+from reference_impl.silence import Silence
 from reference_impl.targets import TargetResolver, UnsafeTarget
 
 REPLY_BYTES_MAX = 10 * 1024 * 1024
@@ -56,8 +58,14 @@ class AgentClient:
     """Sends messages to agents. `on_attempt` is told how each attempt ended: `2xx` to `5xx`, or one of `_RESULTS`."""
 
     def __init__(
-        self, *, resolver: TargetResolver, connect_timeout_s: float, on_attempt: Callable[[str], None] = lambda _: None
+        self,
+        *,
+        resolver: TargetResolver,
+        silence: Silence,
+        connect_timeout_s: float,
+        on_attempt: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._silence = silence
         self._on_attempt = on_attempt
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -72,23 +80,23 @@ class AgentClient:
     async def close(self) -> None:
         await self._session.close()
 
-    async def send(self, url: str, body: bytes, *, deadline_s: float) -> AgentReply:
-        """POST `body` and read the reply, until `deadline_s` (loop time).
+    async def send(self, url: str, body: bytes, *, workspace: str, deadline_s: float) -> AgentReply:
+        """POST `body` and read the reply, until `deadline_s` (loop time) or until the workspace was silent too long.
 
         Raises `NotDelivered`, `DeliveryUnknown`, `ReplyTooLarge` and `UnsafeTarget`.
         """
         try:
-            reply = await self._exchange(url, body, deadline_s)
+            reply = await self._exchange(url, body, workspace, deadline_s)
         except tuple(_RESULTS) as error:
             self._on_attempt(_RESULTS[type(error)])
             raise
         self._on_attempt(f"{reply.status // 100}xx")
         return reply
 
-    async def _exchange(self, url: str, body: bytes, deadline_s: float) -> AgentReply:
+    async def _exchange(self, url: str, body: bytes, workspace: str, deadline_s: float) -> AgentReply:
         payload = _TrackedBody(body, content_type="application/json")
         try:
-            async with asyncio.timeout_at(deadline_s):
+            async with self._silence.limit(workspace, deadline_s=deadline_s):
                 response = await self._session.post(url, data=payload, allow_redirects=False)
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, UnsafeTarget):
@@ -102,16 +110,17 @@ class AgentClient:
             reason = "no reply in time" if isinstance(error, TimeoutError) else "connection lost before a reply"
             raise (NotDelivered if payload.cannot_arrive_after(error) else DeliveryUnknown)(reason) from error
         try:
-            return await _read(response, deadline_s)
+            return await _read(response, self._silence.limit(workspace, deadline_s=deadline_s))
         finally:
             response.close()
 
 
-async def _read(response: aiohttp.ClientResponse, deadline_s: float) -> AgentReply:
+async def _read(response: aiohttp.ClientResponse, limit: AbstractAsyncContextManager[Listener]) -> AgentReply:
     received = bytearray()
     try:
-        async with asyncio.timeout_at(deadline_s):
+        async with limit as alive:
             async for chunk in response.content.iter_any():
+                alive()
                 received += chunk
                 if len(received) > REPLY_BYTES_MAX:
                     raise ReplyTooLarge

@@ -19,7 +19,7 @@ from reference_impl.config import Config
 from reference_impl.drain import Drain
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.executor import Executor
-from reference_impl.http import routes
+from reference_impl.http import rate_limit, routes
 from reference_impl.http.common import REQUEST_BYTES_MAX, errors_as_json
 from reference_impl.http.metrics import counted
 from reference_impl.inbound import Inbound
@@ -31,6 +31,7 @@ from reference_impl.queue import Queue
 from reference_impl.recovery import Recovery
 from reference_impl.retention import Retention
 from reference_impl.services import SERVICES, Services
+from reference_impl.silence import Silence
 from reference_impl.store import Store
 from reference_impl.sweeper import Sweeper
 from reference_impl.targets import TargetResolver
@@ -45,6 +46,7 @@ class Broker:
         self._new_id = new_id or (lambda: str(uuid.uuid4()))
         self._background = Background()
         self._watchers = Watchers()
+        self._silence = Silence(watchers=self._watchers, usual_s=config.idle_timeout_s)
         self._metrics = Metrics(watchers=lambda: len(self._watchers))
         # What has been opened, to be closed in reverse; empty before `start` and after `stop`.
         self._opened = contextlib.AsyncExitStack()
@@ -72,6 +74,7 @@ class Broker:
         resolver = TargetResolver(allow_loopback=config.allow_loopback)
         agents = AgentClient(
             resolver=resolver,
+            silence=self._silence,
             connect_timeout_s=config.connect_timeout_s,
             on_attempt=self._metrics.attempt_ended,
         )
@@ -193,6 +196,7 @@ class Broker:
             acceptance=acceptance,
             activity=ActivityLog(store=store, events=event_factory, watchers=watchers),
             liveness=liveness,
+            silence=self._silence,
             metrics=metrics,
             drain=drain,
         )
@@ -203,6 +207,8 @@ class Broker:
 def _runner(services: Services) -> web.AppRunner:
     app = web.Application(middlewares=[counted, errors_as_json], client_max_size=REQUEST_BYTES_MAX)
     app[SERVICES] = services
+    if not services.config.fails_open:
+        rate_limit.install(app, services.config)
     routes.add_routes(app)
     # A client that hangs up cancels its handler. What must survive that is detached.
     grace_s = services.config.grace_s

@@ -16,14 +16,20 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-async def every(interval_s: float, work: Callable[[], Awaitable[object]], *, name: str) -> None:
-    """Do `work` each time `interval_s` seconds have passed, until cancelled. A failure ends one turn only (H63)."""
+async def every(
+    interval_s: float, work: Callable[[], Awaitable[object]], *, name: str, first_s: float | None = None
+) -> None:
+    """Do `work` each time `interval_s` seconds have passed, until cancelled. A failure ends one turn only (H63).
+
+    `first_s`: the first time after so many seconds.
+    """
+    await asyncio.sleep(interval_s if first_s is None else first_s)
     while True:
-        await asyncio.sleep(interval_s)
         try:
             await work()
         except Exception:
             _log.exception("%s failed; it is tried again in %.0f s", name, interval_s)
+        await asyncio.sleep(interval_s)
 
 
 class Background:

@@ -82,10 +82,16 @@ class Config:
         "production",
         _text,
         "name",
-        "development (or dev) lets requests without a token in",
+        "development (or dev), without ADMIN_TOKEN, lets requests without a token in, and any number",
         original="MOLECULE_ENV",
     )
     admin_token: str = _setting("ADMIN_TOKEN", "", _text, "secret", "opens every workspace; empty = none")
+    rate_limit: int = _setting(
+        "RATE_LIMIT", 600, _count, "requests/min", "what one client address may ask for; no limit in development"
+    )
+    mcp_rate_limit: int = _setting(
+        "MCP_RATE_LIMIT", 120, _count, "requests/min", "what one token may ask of the MCP bridge; likewise"
+    )
     allow_loopback: bool = _setting(
         "BROKER_ALLOW_LOOPBACK", False, _switch, "0 or 1", "agents may live on loopback and private addresses"
     )
@@ -126,6 +132,13 @@ class Config:
         "time that one proxied call may take, whatever X-Timeout says",
         original="A2A ceiling",
     )
+    idle_timeout_s: float = _setting(
+        "A2A_IDLE_TIMEOUT_SECONDS",
+        1800.0,
+        _seconds,
+        "s",
+        "silence after which an agent that has a message is given up; it may set its own in a heartbeat",
+    )
     connect_timeout_s: float = _setting(
         "A2A_CONNECT_TIMEOUT", 10.0, _seconds, "s", "name lookup and connection to an agent"
     )
@@ -143,7 +156,11 @@ class Config:
         "DELEGATION_STUCK_THRESHOLD_S", 600.0, _seconds, "s", "silence of a target that makes its delegations stuck"
     )
     activity_cleanup_interval_hours: float = _setting(
-        "ACTIVITY_CLEANUP_INTERVAL_HOURS", 6.0, _above_zero, "h", "pause between looks for activity to prune"
+        "ACTIVITY_CLEANUP_INTERVAL_HOURS",
+        6.0,
+        _above_zero,
+        "h",
+        "pause between looks for activity to prune; the first comes 4 minutes after the start",
     )
     activity_retention_days: float = _setting(
         "ACTIVITY_RETENTION_DAYS", 7.0, _above_zero, "d", "age at which activity is pruned"
@@ -158,7 +175,7 @@ class Config:
 
     @property
     def fails_open(self) -> bool:
-        """Whether a request without a bearer token is let in (development without an admin token)."""
+        """Whether requests without a bearer token are let in, and any number (development without an admin token)."""
         return not self.admin_token and self.environment in ("development", "dev")
 
     @classmethod

@@ -8,7 +8,9 @@ never the broker its memory: watchers are limited in number, and so is the buffe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +18,8 @@ from typing import Any
 from reference_impl.clock import Clock
 from reference_impl.store import Connection
 from reference_impl.text import dump_json
+
+Listener = Callable[[], None]
 
 _WATCHERS_MAX = 1000
 
@@ -102,6 +106,7 @@ class Watchers:
     def __init__(self) -> None:
         # A dict, not a set: told in the order in which they came, the same in every run.
         self._watches: dict[Watch, None] = {}
+        self._listeners: defaultdict[str, dict[Listener, None]] = defaultdict(dict)
 
     def __len__(self) -> int:
         return len(self._watches)
@@ -118,7 +123,20 @@ class Watchers:
     def leave(self, watch: Watch) -> None:
         self._watches.pop(watch, None)
 
+    @contextlib.contextmanager
+    def listening(self, workspace_id: str, hear: Listener) -> Iterator[None]:
+        """Within, call `hear` at each event of the workspace."""
+        self._listeners[workspace_id][hear] = None
+        try:
+            yield
+        finally:
+            del self._listeners[workspace_id][hear]
+            if not self._listeners[workspace_id]:
+                del self._listeners[workspace_id]
+
     def broadcast(self, event: Event) -> None:
+        for hear in self._listeners.get(event.workspace_id, ()):
+            hear()
         for watch in self._watches:
             if watch.workspace_id in (None, event.workspace_id) and watch.buffer.qsize() < watch.size_events:
                 watch.buffer.put_nowait(event)

@@ -222,7 +222,9 @@ class Proxy:
         answer: AgentReply | None = None
         failure: ProxyError | None = None
         try:
-            answer = await self._agents.send(url, envelope.message.body.encode(), deadline_s=deadline_s)
+            answer = await self._agents.send(
+                url, envelope.message.body.encode(), workspace=envelope.target, deadline_s=deadline_s
+            )
             reply = judge(answer)
         except UnsafeTarget as error:
             failure = _unsafe(error)

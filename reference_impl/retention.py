@@ -2,7 +2,7 @@
 
 What belongs to an open delegation stays, however old: its rows are its state, and the message that its target has not
 read yet is the work itself (H46). Rows go in batches, so that no statement holds many locks for long; and not at
-the start, which has better things to do.
+the start, which has better things to do, but soon after it: a broker that is started again and again prunes too.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from reference_impl.config import Config
 from reference_impl.store import Store
 
 _BATCH_ROWS = 500
+_FIRST_S = 240.0
 _log = logging.getLogger(__name__)
 
 # A row is about a delegation by its id, or as the message that carries it to its target.
@@ -37,7 +38,10 @@ WHERE id IN (
 
 
 class Retention:
-    """Prunes every `activity_cleanup_interval_hours`."""
+    """Prunes four minutes after the start, then every `activity_cleanup_interval_hours`.
+
+    If those are shorter, the first look comes after them too.
+    """
 
     def __init__(self, *, config: Config, store: Store, clock: Clock, batch_rows: int = _BATCH_ROWS) -> None:
         self._interval_s = config.activity_cleanup_interval_hours * 3600
@@ -47,8 +51,9 @@ class Retention:
         self._batch_rows = batch_rows
 
     async def run(self) -> None:
-        """Prune for as long as the broker runs, beginning one interval from now."""
-        await every(self._interval_s, self.prune, name="activity retention")
+        """Prune for as long as the broker runs."""
+        first_s = min(_FIRST_S, self._interval_s)
+        await every(self._interval_s, self.prune, name="activity retention", first_s=first_s)
 
     async def prune(self) -> int:
         """Delete what is too old; how many rows that were."""

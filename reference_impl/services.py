@@ -19,6 +19,7 @@ from reference_impl.liveness import Liveness
 from reference_impl.metrics import Metrics
 from reference_impl.outcome import Outcomes
 from reference_impl.proxy import Proxy
+from reference_impl.silence import Silence
 from reference_impl.store import Store
 from reference_impl.targets import TargetResolver
 
@@ -41,6 +42,7 @@ class Services:
     acceptance: Acceptance
     activity: ActivityLog
     liveness: Liveness
+    silence: Silence
     metrics: Metrics
     drain: Drain
 

@@ -1,7 +1,7 @@
 """How a resource describes its endpoints: a table of `Operation`s, next to its `add_routes`.
 
-A description tells a reader what to send and what may come back; the handlers alone decide. What every guarded
-endpoint and every endpoint with a body can answer is added here, once. Schemas are JSON Schema, as OpenAPI 3.1 has it.
+A description tells a reader what to send and what may come back; the handlers alone decide. What every endpoint can
+answer, every guarded one, and every one with a body, is added here. Schemas are JSON Schema, as OpenAPI 3.1 has it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ NUMBER: Schema = {"type": "number"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 OBJECT: Schema = {"type": "object"}
 
+RATE_LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
+
 
 def one_of(*values: Any) -> Schema:
     return {"enum": list(values)}
@@ -48,6 +50,11 @@ def object_of(*, optional: Mapping[str, Schema] | None = None, **required: Schem
 def refused(*texts: str, **extra: Schema) -> Schema:
     """An error answer with one of `texts` (any, if none is given) and these other members."""
     return object_of(error=one_of(*texts) if texts else TEXT, **extra)
+
+
+def rate_limited(text: str) -> Schema:
+    """The answer to one request too many; `retry_after` is in seconds."""
+    return refused(text, retry_after=COUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,8 @@ class Operation:
                 media = self.media if str(status).startswith("2") else JSON
                 schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
                 answer["content"] = {media: {"schema": schema}}
+            if status == 429:
+                answer["headers"] = {name: {"schema": COUNT, "required": True} for name in RATE_LIMIT_HEADERS}
             described["responses"][str(status)] = answer
         return described
 
@@ -102,7 +111,7 @@ class Operation:
 
     def _answers(self) -> dict[Status, list[Schema]]:
         answers = {status: [] if schema is None else [schema] for status, schema in self.answers.items()}
-        shared: list[tuple[Status, Schema]] = []
+        shared: list[tuple[Status, Schema]] = [(429, rate_limited("rate limit exceeded"))]
         if self.path.startswith("/workspaces/{id}"):
             shared.append((404, refused("workspace not found")))
         if self.guarded:

@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import web
 
 from reference_impl.http.common import answer, guarded, raw_body, workspace_of
-from reference_impl.http.description import EVENT_STREAM, OBJECT, TEXT, Operation, object_of, one_of
+from reference_impl.http.description import EVENT_STREAM, OBJECT, TEXT, Operation, object_of, one_of, rate_limited
 from reference_impl.mcp.protocol import PARSE_ERROR, failure, respond
 from reference_impl.services import SERVICES
 from reference_impl.text import parse_object
@@ -17,6 +17,7 @@ _STOPPING = web.AppKey("_STOPPING", asyncio.Event)
 
 _RPC_ERROR = object_of(code={"type": "integer"}, message=TEXT)
 _UNREADABLE = object_of(jsonrpc=one_of("2.0"), id={}, error=_RPC_ERROR)
+_TOO_MANY = rate_limited("MCP rate limit exceeded")
 _EXAMPLE = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "list_peers", "arguments": {}}}
 
 OPERATIONS = (
@@ -28,6 +29,7 @@ OPERATIONS = (
             200: object_of(jsonrpc=one_of("2.0"), id={}, optional={"result": OBJECT, "error": _RPC_ERROR}),
             202: None,
             400: _UNREADABLE,
+            429: _TOO_MANY,
         },
         body={**OBJECT, "examples": [_EXAMPLE]},
         guarded=True,
@@ -36,7 +38,7 @@ OPERATIONS = (
         "GET",
         "/workspaces/{id}/mcp/stream",
         "Server-sent events: where to post, then a sign of life now and again",
-        {200: TEXT},
+        {200: TEXT, 429: _TOO_MANY},
         guarded=True,
         media=EVENT_STREAM,
     ),

@@ -92,6 +92,11 @@ OPERATIONS = (
             optional={
                 **{name: or_null(NUMBER) for name in ("active_tasks", "error_rate", "monthly_spend", "uptime_seconds")},
                 **{name: or_null(TEXT) for name in ("current_task", "runtime_state", "sample_error")},
+                "runtime_metadata": or_null(
+                    object_of(
+                        optional={"idle_timeout_seconds": or_null(NUMBER), "capabilities": or_null(OBJECT)},
+                    )
+                ),
             },
         ),
     ),
@@ -165,6 +170,9 @@ async def heartbeat(request: web.Request) -> web.Response:
         sample_error = text_field(body, "sample_error")
         error_rate = float(_number(body, "error_rate"))
         _number(body, "uptime_seconds")
+        metadata = _object(body, "runtime_metadata")
+        _object(metadata, "capabilities")
+        own_silence_s = float(_number(metadata, "idle_timeout_seconds"))
         active_tasks = min(max(int(_number(body, "active_tasks")), 0), 2**31 - 1)
         spend = min(max(int(_number(body, "monthly_spend")), 0), _SPEND_MAX_CENTS)
     except (ValueError, OverflowError):
@@ -204,6 +212,7 @@ async def heartbeat(request: web.Request) -> web.Response:
     row, news = await services.store.run(store)
     if row is not None:
         services.liveness.heard_of(workspace, at=beat.at)
+        services.silence.allow(workspace, own_silence_s if own_silence_s > 0 else None)
     for event in news:
         services.watchers.broadcast(event)
     if row is not None and row["has_capacity"]:
@@ -229,4 +238,13 @@ def _number(body: dict[str, Any], name: str) -> float | int:
         return 0
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ValueError(f"{name} is not a number")
+    return value
+
+
+def _object(body: dict[str, Any], name: str) -> dict[str, Any]:
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is not an object")
     return value

@@ -5,18 +5,15 @@ The model is a list of delegations. What it leaves open, how long an answer take
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from sim.scenario.behaviours import Reply, Status
-from sim.worlds.components.postgres import EmbeddedPostgres
-from tests.contract.virtual import Base, base, virtual_broker
+from tests.contract.virtual import Base, virtual_broker
 from tests.contract.world import ANN, BOB, NOBODY, POLLY
 
 EVE = "00000000-0000-4000-8000-00000000000e"
@@ -166,16 +163,6 @@ class Handoffs(RuleBasedStateMachine):
         self.broker.wait(duration_s)
 
 
-@pytest.fixture(scope="module")
-def shared(postgres_server: EmbeddedPostgres) -> Iterator[Base]:
-    made = base(postgres_server)
-    try:
-        yield made
-    finally:
-        made.backends.close()
-        made.database.close()
-
-
-def test_the_broker_does_what_the_model_promises(shared: Base) -> None:
-    machine = type("Machine", (Handoffs,), {"shared": shared})
+def test_the_broker_does_what_the_model_promises(virtual_base: Base) -> None:
+    machine = type("Machine", (Handoffs,), {"shared": virtual_base})
     run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))

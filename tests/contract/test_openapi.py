@@ -66,7 +66,8 @@ def test_every_route_is_described() -> None:
 
 @pytest.fixture(scope="module")
 def broker(database: tuple[str, str]) -> Iterator[Served]:
-    with served(database, environment="production", admin_token=ADMIN) as there:
+    unlimited = {"rate_limit": 10**9, "mcp_rate_limit": 10**9}
+    with served(database, environment="production", admin_token=ADMIN, **unlimited) as there:
         yield there
 
 

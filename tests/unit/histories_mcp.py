@@ -1,4 +1,4 @@
-"""Histories of MCP tasks made by hand: correct ones, and each spoiled in one way."""
+"""Histories of MCP tasks made by hand; `CORRECT` are those that break no invariant."""
 
 from __future__ import annotations
 
@@ -60,9 +60,6 @@ def declined(detail: str = "http_status: 500", *, status: int | None = 500) -> R
     return run
 
 
-# --- correct -----------------------------------------------------------------------------------------------------
-
-
 def delivered_and_checked() -> Run:
     run = checked(delivered(ended_s=3.0), "queued", op="c1", at_s=2.0)
     checked(run, "not_found", op="c2", at_s=2.5, by="dee")
@@ -119,66 +116,3 @@ CORRECT = (
     delivered_and_checked, declined_and_checked, offline, answered_too_late,
     waited_for, waited_for_in_vain, left_to_a_poller,
 )  # fmt: skip
-
-
-# --- spoiled -----------------------------------------------------------------------------------------------------
-
-
-def answered_dispatched() -> Run:
-    """S2: the status before it was `queued`."""
-    run = delivered()
-    run.without(Ok)
-    run.entries.append(Ok(0.01, "d1", 200, queued(status="dispatched")))
-    return run
-
-
-def ended_after_its_budget() -> Run:
-    return delivered(ended_s=14.0)
-
-
-def sent_though_unmarshalled() -> Run:
-    """H4."""
-    return declined("marshal_error: not JSON", status=None)
-
-
-def status_not_told() -> Run:
-    return declined("target_offline: Internal Server Error")
-
-
-def status_that_nobody_answered() -> Run:
-    return declined("http_status: 404", status=None)
-
-
-def failure_of_no_kind() -> Run:
-    run = offline()
-    for row in (*run.activity, *run.ledger):
-        row["error_detail"] = row["error_detail"] and "context canceled"
-    return run
-
-
-def answered_and_not_recorded() -> Run:
-    """H5."""
-    run = Run()
-    asked(run, said("done"), tool=SYNC)
-    return run
-
-
-def told_to_a_stranger() -> Run:
-    return checked(delivered(), "delivered", by="dee")
-
-
-def told_of_another_task() -> Run:
-    return checked(delivered(), "delivered", task="id-d9")
-
-
-def task_not_found() -> Run:
-    return checked(delivered(), "not_found")
-
-
-def delivered_before_the_reply() -> Run:
-    """H55."""
-    return checked(delivered(replied_s=3.0, ended_s=4.0), "delivered")
-
-
-def delivered_then_queued() -> Run:
-    return checked(checked(delivered(), "delivered"), "queued", op="c2", at_s=3.0)
