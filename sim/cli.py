@@ -11,7 +11,7 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from sim.exits import Exit, Refused
@@ -124,6 +124,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f"real time that one live run may take (default: {DEFAULT_LIMIT_S})",
     )
     _add_output(agree)
+
+    doctor = commands.add_parser("doctor", help="say which components are there, and how to get the others")
+    doctor.add_argument("--json", action="store_true", help="as JSON")
     return parser
 
 
@@ -178,18 +181,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drain_stdout()
 
 
-def _command(options: argparse.Namespace) -> Exit:
-    from sim import commands, interrupts, live_commands
+_COMMANDS: Mapping[str, str] = {
+    "run": "sim.commands",
+    "check": "sim.commands",
+    "replay": "sim.commands",
+    "live": "sim.live_commands",
+    "agree": "sim.live_commands",
+    "doctor": "sim.doctor",
+}
+"""The module whose function of the same name is the command."""
 
-    command = {
-        "run": commands.run,
-        "check": commands.check,
-        "replay": commands.replay,
-        "live": live_commands.live,
-        "agree": live_commands.agree,
-    }[options.command]
+
+def _command(options: argparse.Namespace) -> Exit:
+    from importlib import import_module
+
+    from sim import interrupts
+
+    command = getattr(import_module(_COMMANDS[options.command]), options.command)
     with interrupts.raised():
-        return command(options)
+        return Exit(command(options))
 
 
 def _drain_stdout() -> None:

@@ -28,6 +28,8 @@ class LivePostgres:
     dsn: str
     what: str
     version: str = ""
+    is_named: bool = False
+    """It is the user's own: what we make there stays if we are killed."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -66,7 +68,7 @@ def obtained(where: str) -> Iterator[LivePostgres]:
             raise ComponentFailed(
                 "--postgres: this is no DSN of a server; write postgresql://user:password@host:5432/postgres"
             )
-        yield LivePostgres(where, "as named")
+        yield LivePostgres(where, "as named", is_named=True)
 
 
 @contextmanager

@@ -30,8 +30,10 @@ BINARY = "toxiproxy-server"
 class Toxiproxy:
     """A running server; `what` says which, and how it was found."""
 
-    def __init__(self, host: str, port: int, what: str) -> None:
-        """Raises ComponentFailed if the client library is missing."""
+    def __init__(self, host: str, port: int, what: str, *, is_named: bool = False) -> None:
+        """`is_named`: it is the user's own, and what we make there stays if we are killed.
+
+        Raises ComponentFailed if the client library is missing."""
         try:
             import requests
             import toxiproxy.api
@@ -39,6 +41,7 @@ class Toxiproxy:
         except ImportError as error:
             raise ComponentFailed(f"the live world needs the Python package {error.name}; fix: {INSTALL}") from None
         self.what = what
+        self.is_named = is_named
         self.address = f"{host}:{port}"
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy of the environment has no business on loopback
@@ -153,7 +156,7 @@ def _at(url: str) -> Iterator[Toxiproxy]:
         host, port = None, 0
     if host is None:
         raise ComponentFailed(f"--toxiproxy {url}: no URL of a server; write http://127.0.0.1:8474")
-    server = Toxiproxy(host, port, "as named")
+    server = Toxiproxy(host, port, "as named", is_named=True)
     server.version()
     try:
         yield server

@@ -17,6 +17,7 @@ from sim.invariants.verdict import judge
 from sim.scenario.model import Scenario
 from sim.worlds.components import live_postgres, toxiproxy
 from sim.worlds.components.live_postgres import LivePostgres
+from sim.worlds.components.run_record import RunRecord, record_of_this_process
 from sim.worlds.components.toxiproxy import Toxiproxy
 from sim.worlds.live.clock import ScaledLoop
 from sim.worlds.live.world import LiveWorld
@@ -33,6 +34,7 @@ class LiveSession:
     toxiproxy: Toxiproxy
     folder: Path
     time_scale: float
+    record: RunRecord
 
     def play(self, scenario: Scenario) -> Run:
         """Make a world, play the scenario in it, judge it, take it down. Raises ComponentFailed, UnknownSetting."""
@@ -57,6 +59,7 @@ class LiveSession:
             toxiproxy=self.toxiproxy,
             folder=self.folder,
             time_scale=self.time_scale,
+            record=self.record,
         )
         try:
             await world.play()
@@ -73,12 +76,14 @@ def live_session(
 
     `logs`: a folder in which the logs of all processes stay; None: they are thrown away.
     """
+    record = record_of_this_process()
     with (
         tempfile.TemporaryDirectory(prefix="fumble-live-") as temporary,
+        record.holding("folder", temporary),
         live_postgres.obtained(postgres) as server,
         toxiproxy.obtained(toxiproxy_at, folder=(folder := logs or Path(temporary))) as proxy,
     ):
-        yield LiveSession(server, proxy, folder, time_scale)
+        yield LiveSession(server, proxy, folder, time_scale, record)
 
 
 def _run(coroutine: Coroutine[Any, Any, T], time_scale: float) -> T:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ from sim.worlds.broker_settings import configured, flags_of
 from sim.worlds.components import live_postgres
 from sim.worlds.components.live_postgres import LivePostgres
 from sim.worlds.components.processes import ComponentFailed, Port
+from sim.worlds.components.run_record import RunRecord
 from sim.worlds.components.toxiproxy import Toxiproxy
 from sim.worlds.last_look import get_once, look_last
 from sim.worlds.links import BROKER_AGENT, BROKER_DATABASE, CLIENT_BROKER
@@ -44,9 +46,16 @@ class LiveWorld:
     """One world; the interface `World` over processes."""
 
     def __init__(
-        self, scenario: Scenario, *, postgres: LivePostgres, toxiproxy: Toxiproxy, folder: Path, time_scale: float
+        self,
+        scenario: Scenario,
+        *,
+        postgres: LivePostgres,
+        toxiproxy: Toxiproxy,
+        folder: Path,
+        time_scale: float,
+        record: RunRecord,
     ) -> None:
-        """`folder`: where the processes' logs go."""
+        """`folder`: where the processes' logs go. `record`: where it is noted what would outlive us."""
         self._scenario = scenario
         self._postgres = postgres
         self._folder = folder
@@ -68,7 +77,11 @@ class LiveWorld:
             )
             for workspace in scenario.workspaces
         }
-        self._chains = Chains(toxiproxy, prefix=f"fumble-{os.getpid()}-", time_scale=time_scale)
+        self._toxiproxy = toxiproxy
+        self._prefix = f"fumble-{os.getpid()}-"
+        self._chains = Chains(toxiproxy, prefix=self._prefix, time_scale=time_scale)
+        self._record = record
+        self._noted = ExitStack()
         self._broker: LiveBroker | None = None
         self._database = ""
         self._rows: asyncpg.Connection[asyncpg.Record] | None = None
@@ -83,6 +96,11 @@ class LiveWorld:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, ScaledLoop)
         self._database = await live_postgres.create_database(self._postgres)
+        if self._postgres.is_named:
+            host, port = self._postgres.address
+            self._noted.enter_context(self._record.holding("database", f"{self._database} on {host}:{port}"))
+        if self._toxiproxy.is_named:
+            self._noted.enter_context(self._record.holding("proxies", f"{self._prefix}* on {self._toxiproxy.address}"))
         self._rows = await live_postgres.connect(self._postgres, self._database)
         ends = {
             CLIENT_BROKER: ("127.0.0.1", self._config.port),
@@ -129,6 +147,7 @@ class LiveWorld:
             await self._rows.close()
         if self._database:
             await live_postgres.drop_database(self._postgres, self._database)
+        self._noted.close()
 
     async def _start_watching(self) -> None:
         watcher = Watcher(f"http://127.0.0.1:{self._config.port}/ws", on_event=self._broadcast)
