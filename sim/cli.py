@@ -32,6 +32,7 @@ _EXAMPLES = """examples:
   fumble replay my.yaml --seed 7               one run again, with its whole history
   fumble live scenarios/happy                  the same over real sockets and Toxiproxy
   fumble agree scenarios/reset_after_2xx       both, and whether they come to the same
+  fumble load scenarios/load/steady.yaml       many users at once, with Locust
 
 exit codes: 0 passed, 1 failed, 2 inconclusive, 3 internal error or missing component,
             4 wrong usage or invalid scenario, 5 nothing selected, 130 interrupted
@@ -66,6 +67,19 @@ def _scale(text: str) -> float:
     if not 1 <= value <= TIME_SCALE_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {TIME_SCALE_MAX:g}")
     return value
+
+
+def _seconds(text: str) -> float:
+    """Reads a duration with its unit."""
+    from sim.scenario.durations import DurationError, parse_duration
+
+    try:
+        seconds = float(parse_duration(text))
+    except DurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text} is no time at all")
+    return seconds
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -124,6 +138,17 @@ def _parser() -> argparse.ArgumentParser:
         help=f"real time that one live run may take (default: {DEFAULT_LIMIT_S})",
     )
     _add_output(agree)
+
+    load = commands.add_parser("load", help="drive a broker with Locust while faults strike, and judge", allow_abbrev=False)
+    load.add_argument("scenario", help="a scenario file with a load")
+    load.add_argument("--duration", type=_seconds, metavar="TIME", help="how long, such as 60s (default: the scenario's)")
+    load.add_argument(
+        "--workers", type=_whole(PROCESSES_MAX), default=1, metavar="N", help="Locust workers (default: 1)"
+    )
+    load.add_argument("--seed", type=_whole(SEED_MAX), default=1, metavar="N", help="for what users choose (default: 1)")
+    load.add_argument("--locustfile", metavar="FILE", help="what users do (default: locustfile.py beside the scenario)")
+    _add_live(load)
+    _add_output(load)
 
     doctor = commands.add_parser("doctor", help="say which components are there, and how to get the others")
     doctor.add_argument("--json", action="store_true", help="as JSON")
@@ -187,6 +212,7 @@ _COMMANDS: Mapping[str, str] = {
     "replay": "sim.commands",
     "live": "sim.live_commands",
     "agree": "sim.live_commands",
+    "load": "sim.load_commands",
     "doctor": "sim.doctor",
 }
 """The module whose function of the same name is the command."""

@@ -152,7 +152,18 @@ def _refuse_what_cannot_be_played(scenarios: list[Scenario], time_scale: float) 
 
 @contextmanager
 def _session(options: argparse.Namespace) -> Iterator[LiveSession]:
-    logs = None if options.logs is None else Path(options.logs)
+    with live_session(
+        postgres=options.postgres,
+        toxiproxy_at=options.toxiproxy,
+        time_scale=options.time_scale or 1.0,
+        logs=logs_folder(options.logs),
+    ) as session:
+        yield session
+
+
+def logs_folder(path: str | None) -> Path | None:
+    """The folder of `--logs`, which is there from now on."""
+    logs = None if path is None else Path(path)
     if logs is not None:
         try:
             logs.mkdir(parents=True, exist_ok=True)
@@ -160,7 +171,4 @@ def _session(options: argparse.Namespace) -> Iterator[LiveSession]:
             raise Refused(
                 f"--logs {logs}: {error.strerror}; name a folder that can be written to", Exit.USAGE
             ) from None
-    with live_session(
-        postgres=options.postgres, toxiproxy_at=options.toxiproxy, time_scale=options.time_scale or 1.0, logs=logs
-    ) as session:
-        yield session
+    return logs

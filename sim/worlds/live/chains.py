@@ -53,9 +53,9 @@ class Chains:
         self.entrances: dict[str, tuple[str, int]] = {}
 
     async def build(
-        self, scenario: Scenario, ends: Mapping[str, tuple[str, int]], *, observe: Callable[[], Observer]
+        self, scenario: Scenario, ends: Mapping[str, tuple[str, int]], *, observe: Callable[[], Observer] | None
     ) -> None:
-        """Make every link that leads to one of `ends`. `observe` watches the broker's database connections."""
+        """Make every link that leads to one of `ends`. `observe`, if given, watches the broker's database connections."""
         fronts = {
             fault.when.link for fault in scenario.faults if isinstance(fault.when, OnRequest | OnQuery | OnCommit)
         }
@@ -69,8 +69,9 @@ class Chains:
             if link in toxic:
                 chain.proxied = f"{self._prefix}{link}"
                 end = ("127.0.0.1", self._toxiproxy.create(chain.proxied, upstream=end))
-            if link in fronts or link == BROKER_DATABASE:
-                chain.front = await _tap(link, end, observe if link == BROKER_DATABASE else None)
+            watching = observe if link == BROKER_DATABASE else None
+            if link in fronts or watching is not None:
+                chain.front = await _tap(link, end, watching)
                 end = ("127.0.0.1", chain.front.port)
             self.entrances[link] = end
 

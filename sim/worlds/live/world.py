@@ -11,13 +11,14 @@ import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 
 from fakes.agent import AgentSaw
+from fakes.toxiproxy.connection import Observer
 from fakes.watcher import Event, Watcher
 from reference_impl.config import Config
 from sim.history import Broadcast, Contact, Final, History, ModeRead, Row
@@ -93,8 +94,13 @@ class LiveWorld:
 
     async def play(self) -> None:
         """Set everything up, let the player play, leave the history behind. Raises ComponentFailed."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, ScaledLoop)
+        await self.set_up()
+        self.begin_at(asyncio.get_running_loop().time())
+        await self.as_long_as_well(Player(self._scenario, self.history, self).play())
+        self.history.entries.sort(key=lambda entry: entry.at_s)
+
+    async def set_up(self) -> None:
+        """Start everything that takes part. Raises ComponentFailed."""
         self._database = await live_postgres.create_database(self._postgres)
         if self._postgres.is_named:
             host, port = self._postgres.address
@@ -107,7 +113,7 @@ class LiveWorld:
             BROKER_DATABASE: self._postgres.address,
             **{BROKER_AGENT + name: ("127.0.0.1", agent.port) for name, agent in self._agents.items()},
         }
-        await self._chains.build(self._scenario, ends, observe=self._mode_reads)
+        await self._chains.build(self._scenario, ends, observe=self.database_observer())
         if statement := insert_workspaces(self.history.members, self.agent_url):
             await self._rows.execute(statement)
         for agent in self._agents.values():
@@ -122,16 +128,26 @@ class LiveWorld:
         await self._broker.ready()
         if self._scenario.watch is not None:
             await self._start_watching()
-        self._began_s = loop.time()
-        self.history.epoch = datetime.now(UTC)
-        self._trouble = loop.create_future()
-        playing = asyncio.ensure_future(Player(self._scenario, self.history, self).play())
-        await asyncio.wait([playing, self._trouble], return_when=asyncio.FIRST_COMPLETED)
+
+    def begin_at(self, loop_s: float) -> None:
+        """Let the run's clock stand at zero when the loop's reads `loop_s`, now or a moment ago."""
+        loop = asyncio.get_running_loop()
+        self._began_s = loop_s
+        self.history.epoch = datetime.now(UTC) - timedelta(seconds=(loop.time() - loop_s) / self._time_scale)
+
+    async def as_long_as_well(self, playing: Coroutine[Any, Any, None]) -> None:
+        """Play until the end, or until something goes wrong within a connection's protocol. Raises ComponentFailed."""
+        self._trouble = asyncio.get_running_loop().create_future()
+        task = asyncio.ensure_future(playing)
+        await asyncio.wait([task, self._trouble], return_when=asyncio.FIRST_COMPLETED)
         if self._trouble.done():
-            playing.cancel()
+            task.cancel()
             self._trouble.result()
-        await playing
-        self.history.entries.sort(key=lambda entry: entry.at_s)
+        await task
+
+    def database_observer(self) -> Callable[[], Observer] | None:
+        """What watches each of the broker's database connections; None: nothing does, and no tap is in the way."""
+        return self._mode_reads
 
     async def close(self) -> None:
         """End everything that was started for the run."""
@@ -161,22 +177,23 @@ class LiveWorld:
     # --- what is observed ----------------------------------------------------------------------------------------
 
     def _agent_saw(self, saw: AgentSaw, monotonic_s: float) -> None:
+        self.history.add(self._contact(saw, monotonic_s))
+
+    def _contact(self, saw: AgentSaw, monotonic_s: float) -> Contact:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, ScaledLoop)
-        self.history.add(
-            Contact(
-                loop.at(monotonic_s) - self._began_s,
-                saw.agent,
-                saw.contact,
-                saw.stage,
-                saw.message_id,
-                saw.delegation_id,
-                saw.status,
-                saw.body_bytes,
-                saw.restarting,
-                saw.rpc_error,
-                saw.text,
-            )
+        return Contact(
+            loop.at(monotonic_s) - self._began_s,
+            saw.agent,
+            saw.contact,
+            saw.stage,
+            saw.message_id,
+            saw.delegation_id,
+            saw.status,
+            saw.body_bytes,
+            saw.restarting,
+            saw.rpc_error,
+            saw.text,
         )
 
     def _broadcast(self, event: Event) -> None:

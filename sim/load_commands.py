@@ -1,0 +1,77 @@
+"""The command of the load world: `load` plays the load of a scenario, with its faults, and judges what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from reports import load_text
+from sim import commands
+from sim.exits import Exit, Refused
+from sim.live_commands import described, introduced, logs_folder
+from sim.scenario.load import Load
+from sim.scenario.model import AtTime, Scenario
+from sim.worlds.components.processes import ComponentFailed
+from sim.worlds.live.session import live_session
+from sim.worlds.load.locust import check_installed
+from sim.worlds.load.report import report_of
+from sim.worlds.load.run import LoadRun
+from sim.worlds.load.session import play_load
+
+
+def load(options: argparse.Namespace) -> Exit:
+    """Play one load, report, judge. However it ends, what could be judged is reported."""
+    scenario, section = _scenario(options.scenario)
+    duration_s = options.duration or section.duration_s
+    _refuse_late_faults(scenario, duration_s)
+    try:
+        check_installed()
+        with live_session(
+            postgres=options.postgres, toxiproxy_at=options.toxiproxy, time_scale=1.0, logs=logs_folder(options.logs)
+        ) as session:
+            print(f"{introduced(session)}, {duration_s:g} s of load", file=sys.stderr)
+            run = play_load(
+                session,
+                scenario,
+                section,
+                locustfile=None if options.locustfile is None else Path(options.locustfile),
+                duration_s=duration_s,
+                workers=options.workers,
+                seed=options.seed,
+            )
+            components = described(session)
+    except ComponentFailed as error:
+        raise Refused(str(error), Exit.INTERNAL) from None
+    report = report_of(run, components)
+    commands.say(load_text.render_json(report) if options.output == "json" else load_text.render(report))
+    return _exit_of(run)
+
+
+def _scenario(path: str) -> tuple[Scenario, Load]:
+    scenarios = commands.load([path])
+    if len(scenarios) > 1:
+        raise Refused(f"{path} has {len(scenarios)} scenarios; name the one whose load is to be played", Exit.USAGE)
+    (scenario,) = scenarios
+    if scenario.load is None:
+        raise Refused(f"{path} has steps and no load; fix: play it with `fumble run` or `fumble live`", Exit.USAGE)
+    return scenario, scenario.load
+
+
+def _refuse_late_faults(scenario: Scenario, duration_s: float) -> None:
+    late = [each for each in scenario.faults if isinstance(each.when, AtTime) and each.when.at_s >= duration_s]
+    if late:
+        first = min(each.when.at_s for each in late if isinstance(each.when, AtTime))
+        raise Refused(
+            f"--duration {duration_s:g}s: {len(late)} of the faults strike later, the first at {first:g} s; "
+            "fix: give the load more time",
+            Exit.USAGE,
+        )
+
+
+def _exit_of(run: LoadRun) -> Exit:
+    if run.verdict == "failed":
+        return Exit.FAILED
+    if run.broken:
+        return Exit.INTERNAL
+    return Exit.PASSED if run.verdict == "passed" else Exit.INCONCLUSIVE
