@@ -14,6 +14,7 @@ SHOWN_MAX = 3
 """So many violations are told with their histories; the HTML report and JSON have more."""
 _LINES_MAX = 30
 _COLUMNS = 140
+_HELD = {True: "held", False: "FAILED", None: "not judged"}
 
 
 def render(report: LoadReport) -> str:
@@ -42,7 +43,13 @@ def _lines(report: LoadReport) -> Iterator[str]:
     yield from _table(
         ("gate", "where", "allowed", "measured", ""),
         [
-            (each.gate, each.where, each.allowed, each.measured, {True: "held", False: "FAILED", None: "not judged"}[each.held])
+            (
+                each.gate,
+                each.where,
+                each.allowed,
+                each.measured,
+                _HELD[each.held],
+            )
             for each in report.gates
         ],
     )

@@ -139,13 +139,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_output(agree)
 
-    load = commands.add_parser("load", help="drive a broker with Locust while faults strike, and judge", allow_abbrev=False)
+    load = commands.add_parser("load", help="drive a broker with Locust while faults strike", allow_abbrev=False)
     load.add_argument("scenario", help="a scenario file with a load")
-    load.add_argument("--duration", type=_seconds, metavar="TIME", help="how long, such as 60s (default: the scenario's)")
+    load.add_argument("--duration", type=_seconds, metavar="TIME", help="such as 60s (default: the scenario's own)")
     load.add_argument(
         "--workers", type=_whole(PROCESSES_MAX), default=1, metavar="N", help="Locust workers (default: 1)"
     )
-    load.add_argument("--seed", type=_whole(SEED_MAX), default=1, metavar="N", help="for what users choose (default: 1)")
+    load.add_argument("--seed", type=_whole(SEED_MAX), default=1, metavar="N", help="of what users choose (default: 1)")
     load.add_argument("--locustfile", metavar="FILE", help="what users do (default: locustfile.py beside the scenario)")
     _add_live(load)
     _add_output(load)

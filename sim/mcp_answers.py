@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -18,8 +19,14 @@ def text_of(body: object) -> str | None:
 
 def task_of(body: object) -> Mapping[str, Any]:
     """The task that a tool's result tells of (`task_id`, `status`, ...); empty if it tells of none."""
+    text = text_of(body)
+    return {} if text is None else _task_in(text)
+
+
+@functools.lru_cache(maxsize=1024)  # a dozen invariants ask the same answer
+def _task_in(text: str) -> Mapping[str, Any]:
     try:
-        task = json.loads(text_of(body) or "")
+        task = json.loads(text)
     except ValueError:
         return {}
     return task if isinstance(task, dict) and "task_id" in task else {}

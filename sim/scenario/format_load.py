@@ -15,8 +15,8 @@ from sim.scenario.load import (
     Gates,
     Limits,
     Load,
-    RandomFaults,
     Ramp,
+    RandomFaults,
     Shape,
     Soak,
     Spike,
@@ -268,7 +268,7 @@ def check_load(found: Found) -> None:
                 node.place, "this fault is about an operation of 'steps', and a load has none: use users of 'leaver'"
             )
         if load is not None and isinstance(fault.when, AtTime) and fault.when.at_s >= load.duration_s:
-            found.reading.source.mistake(node.place, f"this fault strikes after the load, which lasts {load.duration_s:g}s")
+            found.reading.source.mistake(node.place, f"this fault strikes after the {load.duration_s:g}s of the load")
     if load is None:
         return
     workspaces = found.values.get("workspaces", ())

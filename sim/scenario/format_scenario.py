@@ -132,6 +132,4 @@ def _sections(*, covers: tuple[str, ...] = (), **values: Any) -> dict[str, Any]:
     return {"covers": covers, **values}
 
 
-SCENARIO: Record[dict[str, Any]] = Record(
-    "a scenario", _sections, SECTIONS, one_of=("steps", "load"), judge=check_load
-)
+SCENARIO: Record[dict[str, Any]] = Record("a scenario", _sections, SECTIONS, one_of=("steps", "load"), judge=check_load)

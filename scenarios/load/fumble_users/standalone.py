@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fumble_users.http import Broker
 from locust import events
 
+from fumble_users.http import Broker
 from sim.scenario.loading import load_file
 from sim.scenario.problems import ScenarioError
 from sim.worlds.load.plan import VARIABLE, Plan, plan_of

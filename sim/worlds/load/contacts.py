@@ -1,4 +1,8 @@
-"""What the agents of a load saw: too much to keep, so each contact goes to a file as it is heard."""
+"""What the agents of a load saw: too much to keep, so each request goes to a file when it has ended.
+
+A line is the id of the message or delegation, a tab, and what was seen of one request, as JSON: so all of it can be
+placed without being read.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from sim.history import Contact
+from sim.worlds.load.records import decoded
 
 _FIELDS = [field.name for field in fields(Contact)]
+_LAST = ("answered", "cut", "aborted")
 
 
 class ContactFile:
@@ -18,41 +25,35 @@ class ContactFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("w", encoding="utf-8")
-        self.delivered = 0
+        self._open: dict[tuple[str, int], list[list[Any]]] = {}
 
     def add(self, contact: Contact) -> None:
-        """Keep one."""
-        self.delivered += contact.stage == "delivered"
-        self._file.write(json.dumps([getattr(contact, name) for name in _FIELDS]) + "\n")
+        """Keep one stage of a request."""
+        request = (contact.agent, contact.contact)
+        self._open.setdefault(request, []).append([getattr(contact, name) for name in _FIELDS])
+        if contact.stage in _LAST:
+            self._write(self._open.pop(request))
 
     def close(self) -> None:
-        """No more will come."""
+        """No more will come; what has not ended by now never did."""
+        for stages in self._open.values():
+            self._write(stages)
+        self._open.clear()
         self._file.close()
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Message or delegation id, and the contact as it stands in the file: contacts of one request may differ."""
-        ids: dict[tuple[str, int], str] = {}
+        """Message or delegation id (empty: the agent never learnt it), and one request."""
         with self._path.open(encoding="utf-8") as file:
-            waiting: dict[tuple[str, int], list[str]] = {}
             for line in file:
-                contact = json.loads(line)
-                request = (contact[1], contact[2])
-                identity = contact[5] or contact[4]
-                if identity:
-                    ids[request] = identity
-                    for earlier in waiting.pop(request, ()):
-                        yield identity, earlier
-                if (known := ids.get(request)) is None:
-                    waiting.setdefault(request, []).append(line)
-                else:
-                    yield known, line
-                    if contact[3] in ("answered", "cut", "aborted"):
-                        del ids[request]
-            for unnamed in waiting.values():
-                for line in unnamed:
-                    yield "", line
+                identity, _, stages = line.rstrip("\n").partition("\t")
+                yield identity, stages
+
+    def _write(self, stages: list[list[Any]]) -> None:
+        latest = Contact(*stages[-1])
+        identity = (latest.delegation_id or latest.message_id or "").replace("\t", " ").replace("\n", " ")
+        self._file.write(f"{identity}\t{json.dumps(stages, separators=(',', ':'))}\n")
 
 
-def contact_in(line: str) -> Contact:
-    """The contact that a line of the file holds."""
-    return Contact(*json.loads(line))
+def contacts_in(stages: str) -> Iterator[Contact]:
+    """The stages of one request, in order."""
+    return (Contact(*stage) for stage in decoded(stages))

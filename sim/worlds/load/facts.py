@@ -21,25 +21,29 @@ from zlib import crc32
 
 from sim.history import Member, message_id_of
 from sim.mcp_answers import task_of
-from sim.worlds.load.records import Recorded
+from sim.worlds.load.records import Recorded, with_answer
 
 BUCKETS = 256
 Kind: TypeAlias = Literal["operation", "contact", "given", "listed", "row"]
+Fact: TypeAlias = tuple[str, str, str]
+"""Kind, table (of a row) and value."""
 _OPERATION = re.compile(r"^\[([^\]]+)\]")
 
 
 class Buckets:
-    """Files of facts; a line is group, kind, table (of a row) and a JSON value, separated by tabs."""
+    """Files of facts; a line is group, kind, table (of a row) and value, separated by tabs."""
 
     def __init__(self, folder: Path, count: int = BUCKETS) -> None:
         folder.mkdir()
         self.count = count
         self._files = [folder / f"{number:03}.facts" for number in range(count)]
         self._stack = ExitStack()
-        self._open: list[IO[str]] = [self._stack.enter_context(file.open("w", encoding="utf-8")) for file in self._files]
+        self._open: list[IO[str]] = [
+            self._stack.enter_context(file.open("w", encoding="utf-8")) for file in self._files
+        ]
 
     def add(self, group: str, kind: Kind, value: str, table: str = "") -> None:
-        """Put a fact to its group; `value` is JSON on one line."""
+        """Put a fact to its group; `value` is one line."""
         self._open[crc32(group.encode()) % self.count].write(f"{group}\t{kind}\t{table}\t{value}\n")
 
     def close(self) -> list[Path]:
@@ -48,9 +52,9 @@ class Buckets:
         return [file for file in self._files if file.stat().st_size]
 
 
-def read_bucket(file: Path) -> dict[str, list[tuple[str, str, str]]]:
+def read_bucket(file: Path) -> dict[str, list[Fact]]:
     """The facts of a bucket by group: kind, table, value."""
-    groups: dict[str, list[tuple[str, str, str]]] = {}
+    groups: dict[str, list[Fact]] = {}
     with file.open(encoding="utf-8") as lines:
         for line in lines:
             group, kind, table, value = line.split("\t", 3)
@@ -75,14 +79,14 @@ class Sorter:
         """A client's operation that is about one delegation or message, or a listing."""
         said, action = operation.said, operation.action
         if action in ("delegate", "mcp"):
-            self._buckets.add(self._group_of_call(operation), "operation", written(operation, said))
+            self._buckets.add(self._group_of_call(operation), "operation", operation.text)
         elif action == "send":
-            self._buckets.add(message_id_of(operation.op), "operation", written(operation, said))
+            self._buckets.add(message_id_of(operation.op), "operation", operation.text)
         elif action == "list":
             for entry in said if isinstance(said, list) else ():
-                self._place_later(entry["delegation_id"], "listed", written(operation, [entry]))
+                self._place_later(entry["delegation_id"], "listed", with_answer(operation, [entry]))
         elif action in ("check", "report"):
-            self._place_later(operation.arguments["about"], "operation", written(operation, said))
+            self._place_later(operation.arguments["about"], "operation", operation.text)
 
     def given(self, workspace: str, row: Mapping[str, Any]) -> None:
         """A row that a poller was given."""
@@ -132,29 +136,3 @@ class Sorter:
 
 def _of_key(source: str, key: str) -> str:
     return f"key {source} {key}".replace("\t", " ").replace("\n", " ")
-
-
-def written(operation: Recorded, said: Any) -> str:
-    """An operation as JSON, with what is kept of its answer."""
-    return json.dumps(
-        [
-            operation.op,
-            operation.action,
-            operation.workspace,
-            operation.arguments,
-            operation.began_s,
-            operation.outcome,
-            operation.end_s,
-            operation.status,
-            said,
-        ],
-        separators=(",", ":"),
-    )
-
-
-def read_operation(value: str) -> Recorded:
-    """The operation that `written` wrote."""
-    op, action, workspace, arguments, began_s, outcome, end_s, status, said = json.loads(value)
-    return Recorded(op, action, workspace, arguments, began_s, began_s, outcome, end_s, status, said)
-
-

@@ -14,7 +14,7 @@ _PERCENTILES = (("p50", 50, "p50_s"), ("p95", 95, "p95_s"), ("p99", 99, "p99_s")
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One gate. `where`: the whole load, outside of faults, or a window; `held` is None if nothing was measured there."""
+    """One gate. `where`: the whole load, outside of faults, or a window; `held` is None if nothing was measured."""
 
     gate: str
     where: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +21,10 @@ from sim.history import (
     Row,
 )
 from sim.invariants.delegations import view_of
-from sim.invariants.registry import Invariant
-from sim.invariants.violation import Violation
-from sim.worlds.load.contacts import contact_in
-from sim.worlds.load.facts import read_operation
-from sim.worlds.load.records import Recorded
+from sim.invariants.violation import Invariant, Violation
+from sim.worlds.load.contacts import contacts_in
+from sim.worlds.load.facts import Fact
+from sim.worlds.load.records import Recorded, decoded, read_operation
 from sim.worlds.load.windows import Span, spans_about
 from sim.worlds.tables import decode_times
 
@@ -36,18 +34,21 @@ MARGIN_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What all groups of a load share. `hearts`: heartbeats by workspace, in order of their beginning."""
+    """What all groups of a load share. `polled`: workspaces of which is known all that their pollers were given.
+
+    `hearts`: heartbeats by workspace, in order of their beginning. `announced`: events of a fallback that name no
+    delegation.
+    """
 
     members: Mapping[str, Member]
     flags: Flags
     epoch: datetime
     ended_s: float
     spans: Sequence[Span]
-    polled: frozenset[str]
-    workspaces: Sequence[Row]
+    polled: frozenset[str] = frozenset()
+    workspaces: Sequence[Row] = ()
     hearts: Mapping[str, Sequence[Recorded]] = field(default_factory=dict)
     announced: Sequence[Row] = ()
-    """Fallback events that name no delegation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,7 @@ class Judged:
     statuses: Sequence[str]
 
 
-def judge_group(
-    facts: Sequence[tuple[str, str, str]], given: Circumstances, invariants: Sequence[Invariant]
-) -> Judged:
+def judge_group(facts: Sequence[Fact], given: Circumstances, invariants: Sequence[Invariant]) -> Judged:
     """Judge the facts of one group by every invariant that they can answer."""
     history = history_of(facts, given)
     view = view_of(history)
@@ -84,7 +83,7 @@ def judge_group(
     )
 
 
-def history_of(facts: Sequence[tuple[str, str, str]], given: Circumstances) -> History:
+def history_of(facts: Sequence[Fact], given: Circumstances) -> History:
     """The history that the facts of a group make, its entries in the order of their times."""
     entries: list[Entry] = []
     rows: dict[str, list[Row]] = {
@@ -98,13 +97,13 @@ def history_of(facts: Sequence[tuple[str, str, str]], given: Circumstances) -> H
     targets: set[str] = set()
     for kind, table, value in facts:
         if kind == "row":
-            row = json.loads(value)
+            row = decoded(value)
             decode_times(row)
             rows[table].append(row)
         elif kind == "contact":
-            entries.append(contact_in(value))
+            entries.extend(contacts_in(value))
         elif kind == "given":
-            workspace, row = json.loads(value)
+            workspace, row = decoded(value)
             inbox.setdefault(workspace, []).append(row)
         else:
             operation = read_operation(value)

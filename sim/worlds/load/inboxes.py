@@ -16,10 +16,9 @@ from reports.history_text import line
 from reports.model import Finding
 from sim.history import Entry, Final, History, Row
 from sim.invariants.delegations import view_of
-from sim.worlds.load.facts import read_operation, written
 from sim.worlds.load.groups import Circumstances, entries_of
 from sim.worlds.load.judge import FINDINGS_MAX, Tally
-from sim.worlds.load.records import Recorded
+from sim.worlds.load.records import Recorded, read_operation
 from sim.worlds.load.scope import Scope, judged
 from sim.worlds.tables import decode_times
 
@@ -43,7 +42,7 @@ class PollFiles:
         if name not in self._files:
             self._files[name] = (self._folder / f"{name}.polls").open("w", encoding="utf-8")
             self.cursors[name] = None
-        self._files[name].write(written(poll, poll.said) + "\n")
+        self._files[name].write(poll.text + "\n")
         rows = poll.said if poll.outcome == "ok" and poll.status == 200 and isinstance(poll.said, list) else []
         if rows:
             self.cursors[name] = rows[0]["id"] if poll.arguments["since"] is None else rows[-1]["id"]
@@ -53,7 +52,8 @@ class PollFiles:
         """The polls of a workspace, once all are there."""
         self._files[name].close()
         with (self._folder / f"{name}.polls").open(encoding="utf-8") as lines:
-            yield from map(read_operation, lines)
+            for text in lines:
+                yield read_operation(text.rstrip("\n"))
 
 
 def judge_inbox(polls: Iterator[Recorded], rows: Iterator[str], given: Circumstances) -> Tally:
@@ -106,7 +106,9 @@ def _judge_stretch(
             window.popleft()
 
 
-def _judge(scope: Scope, entries: list[Entry], rows: Mapping[str, Sequence[Row]], given: Circumstances, tally: Tally) -> None:
+def _judge(
+    scope: Scope, entries: list[Entry], rows: Mapping[str, Sequence[Row]], given: Circumstances, tally: Tally
+) -> None:
     entries.sort(key=lambda entry: entry.at_s)
     entries.append(Final(given.ended_s, rows, None, None))
     history = History(given.members, given.flags, entries, given.epoch)

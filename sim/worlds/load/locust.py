@@ -12,10 +12,9 @@ import json
 import math
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import sim
 from sim.worlds.components.processes import Child, ComponentFailed, Port
@@ -117,15 +116,11 @@ class Locust:
                 self.deaths.append(f"{child.name} {_how(child)} after {loop.time() - began_s:.1f} s")
         self.close()
 
-    def totals(self) -> Mapping[str, Any] | None:
-        """What Locust counted: requests and failures; None if it did not come to tell."""
+    def requests(self) -> int | None:
+        """How many requests Locust counted; None if it did not come to tell."""
         try:
-            entries: Sequence[Mapping[str, Any]] = json.loads((self.folder / "locust.json").read_text())
-            return {
-                "requests": sum(entry["num_requests"] for entry in entries),
-                "failures": sum(entry["num_failures"] for entry in entries),
-            }
-        except (OSError, ValueError, KeyError, TypeError):
+            return sum(int(entry["num_requests"]) for entry in json.loads((self.folder / "locust.json").read_text()))
+        except (OSError, ValueError, LookupError, TypeError):
             return None
 
     def close(self) -> None:

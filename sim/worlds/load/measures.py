@@ -1,7 +1,7 @@
 """How quick it was, and how much failed: over the whole load, second by second, and by the windows of faults.
 
-Latency counts from when an operation was due. Histograms have buckets that grow by two per cent, so a percentile is right
-to two per cent, however many operations there are.
+Latency counts from when an operation was due. The buckets of a histogram grow by two per cent each, so a percentile is
+right to two per cent, however many operations there are.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Timing:
 
 @dataclass(slots=True)
 class WindowTiming:
-    """What was measured in one window. `recovery_s`: when the last operation that failed after it began, after its end."""
+    """What was measured in one window. `recovery_s`: how long after its end an operation began that failed."""
 
     window: Window
     timing: Timing = field(default_factory=Timing)

@@ -49,7 +49,8 @@ def plan_of(
     load: Load, members: Mapping[str, Member], *, folder: Path, duration_s: float, seed: int, workers: int
 ) -> Plan:
     """Fill in who acts for whom: callers are all workspaces that nobody names as a target, targets all others."""
-    named = {name for each in (*load.users, *load.arrivals) for name in each.targets}
+    everybody: tuple[Users | Arrivals, ...] = (*load.users, *load.arrivals)
+    named = {name for each in everybody for name in each.targets}
     callers = [name for name, member in members.items() if member.delivery == "poll" and name not in named]
     targets = [name for name in members if name not in callers]
     return Plan(

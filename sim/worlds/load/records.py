@@ -70,7 +70,10 @@ class Recorder:
 
 @dataclass(slots=True)
 class Recorded:
-    """One operation; times are seconds of the run. `end_s` is None while it is open."""
+    """One operation; times are seconds of the run, `due_s` is when it should have begun. `end_s` is None while open.
+
+    `text` is all of it, as `read_operation` reads it again.
+    """
 
     op: str
     action: str
@@ -78,10 +81,24 @@ class Recorded:
     arguments: Mapping[str, Any]
     due_s: float
     began_s: float
-    outcome: Outcome = "open"
-    end_s: float | None = None
-    status: int | None = None
-    said: Any = None
+    outcome: Outcome
+    end_s: float | None
+    status: int | None
+    said: Any
+    text: str
+
+
+def read_operation(text: str) -> Recorded:
+    """The operation whose `text` this is."""
+    offset, begin, end = text.split("\t")
+    return _operation(decoded(begin), decoded(end) if end else None, float(offset), text)
+
+
+def with_answer(operation: Recorded, said: Any) -> str:
+    """The text of the same operation with another answer: a part of what it was told."""
+    offset, begin, end = operation.text.split("\t")
+    record = decoded(end)
+    return f"{offset}\t{begin}\t{json.dumps([*record[:4], said])}"
 
 
 @dataclass(slots=True)
@@ -94,54 +111,41 @@ class RecordFile:
     zero_unix_s: float
     """What its wall clock read then: for files of other machines."""
     troubles: list[str] = field(default_factory=list)
-    count: int = 0
 
     def operations(self) -> Iterator[Recorded]:
         """Each operation when it has ended, then those that never did."""
-        offset_s = 0.0
-        open_: dict[str, Recorded] = {}
-        announced: int | None = None
-        for number, record in enumerate(self._lines()):
+        offset_s = self.zero_s
+        begun: dict[str, tuple[list[Any], str]] = {}
+        announced = False
+        for number, (line, record) in enumerate(self._lines(), start=1):
             try:
                 kind = record[0]
-                if number == 0:
-                    offset_s = self._offset_s(record)
-                elif kind == "b":
-                    _, op, at_s, due_s, action, workspace, arguments = record
-                    began_s = max(at_s - offset_s, 0.0)
-                    open_[op] = Recorded(op, action, workspace, arguments, min(due_s - offset_s, began_s), began_s)
+                if kind == "b":
+                    begun[record[1]] = record, line
                 elif kind in _OUTCOMES:
-                    _, op, at_s, status, said = record
-                    operation = open_.pop(op)
-                    operation.outcome, operation.status, operation.said = _OUTCOMES[kind], status, said
-                    operation.end_s = max(at_s - offset_s, 0.0)
-                    self.count += 1
-                    yield operation
+                    begin, first = begun.pop(record[1])
+                    yield _operation(begin, record, offset_s, f"{offset_s!r}\t{first}\t{line}")
+                elif number == 1:
+                    offset_s = self._offset_s(record)
                 elif kind == "end":
-                    announced = record[1]
+                    announced = True
             except (LookupError, TypeError, ValueError):
-                self.troubles.append(f"{self.path.name}: line {number + 1} is no record")
-        if announced is None:
+                self.troubles.append(f"{self.path.name}: line {number} is no record of a load")
+        if not announced:
             self.troubles.append(f"{self.path.name}: it has no end, so its worker did not come to its own")
-        self.count += len(open_)
-        yield from open_.values()
+        for begin, first in begun.values():
+            yield _operation(begin, None, offset_s, f"{offset_s!r}\t{first}\t")
 
-    def _lines(self) -> Iterator[list[Any]]:
-        with self.path.open("rb") as file:
+    def _lines(self) -> Iterator[tuple[str, Any]]:
+        with self.path.open(encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
+                if not line.endswith("\n"):
                     self.troubles.append(f"{self.path.name}: line {number} is cut in the middle of a record")
                     return
                 try:
-                    record = json.loads(line)
+                    yield line[:-1], decoded(line)
                 except ValueError:
-                    record = None
-                if isinstance(record, list) and record:
-                    yield record
-                else:
-                    self.troubles.append(f"{self.path.name}: line {number} is no record")
-                    if number == 1:
-                        return
+                    self.troubles.append(f"{self.path.name}: line {number} is no record of a load")
 
     def _offset_s(self, header: list[Any]) -> float:
         format_, _, monotonic_s, unix_s, where = header
@@ -153,6 +157,26 @@ class RecordFile:
 
 
 _OUTCOMES: Mapping[str, Outcome] = {"o": "ok", "f": "fail", "u": "unknown"}
+_DECODE = json.JSONDecoder().raw_decode
+
+
+def decoded(text: str) -> Any:
+    """JSON that is known to begin at once: what `json.loads` does besides takes half of its time on a short text.
+
+    Raises ValueError.
+    """
+    return _DECODE(text)[0]
+
+
+def _operation(begin: list[Any], end: list[Any] | None, offset_s: float, text: str) -> Recorded:
+    _, op, at_s, due_s, action, workspace, arguments = begin
+    began_s = max(at_s - offset_s, 0.0)
+    due_s = min(due_s - offset_s, began_s)
+    if end is None:
+        return Recorded(op, action, workspace, arguments, due_s, began_s, "open", None, None, None, text)
+    kind, _, end_s, status, said = end
+    end_s = max(end_s - offset_s, began_s)
+    return Recorded(op, action, workspace, arguments, due_s, began_s, _OUTCOMES[kind], end_s, status, said, text)
 
 
 def machine() -> str:

@@ -13,8 +13,8 @@ from sim.worlds.load.scope import not_judged
 
 def report_of(run: LoadRun, components: Mapping[str, str]) -> told.LoadReport:
     """What is told of a load."""
-    measures = run.measures
-    seconds = sorted({*measures.by_second, *run.ended_by_second})
+    measures = run.conclusion.measures
+    seconds = sorted({*measures.by_second, *run.conclusion.ended_by_second})
     return told.LoadReport(
         scenario=run.scenario.name,
         path=run.scenario.path,
@@ -23,11 +23,11 @@ def report_of(run: LoadRun, components: Mapping[str, str]) -> told.LoadReport:
         duration_s=run.duration_s,
         lasted_s=run.lasted_s,
         workers=run.workers,
-        operations=run.operations,
-        accepted=run.tally.accepted,
-        judged=run.tally.groups,
-        judging_s=run.judging_s,
-        statuses=dict(sorted(run.tally.statuses.items())),
+        operations=run.conclusion.operations,
+        accepted=run.conclusion.tally.accepted,
+        judged=run.conclusion.tally.groups,
+        judging_s=run.conclusion.judging_s,
+        statuses=dict(sorted(run.conclusion.tally.statuses.items())),
         gates=tuple(
             told.Gate(gate=each.gate, where=each.where, allowed=each.allowed, measured=each.measured, held=each.held)
             for each in run.gates
@@ -42,13 +42,11 @@ def report_of(run: LoadRun, components: Mapping[str, str]) -> told.LoadReport:
             told.Band(what=span.what, from_s=span.from_s, to_s=min(span.to_s, run.lasted_s)) for span in run.spans
         ),
         seconds=tuple(_second(run, second) for second in seconds),
-        depths=tuple(
-            told.Depth(at_s=each.at_s, under_way=each.under_way, queued=each.queued) for each in run.samples
-        ),
-        violations=dict(run.tally.violations),
-        findings=tuple(run.tally.findings),
+        depths=tuple(told.Depth(at_s=each.at_s, under_way=each.under_way, queued=each.queued) for each in run.samples),
+        violations=dict(run.conclusion.tally.violations),
+        findings=tuple(run.conclusion.tally.findings),
         reasons=(*run.deaths, *run.troubles, *([run.broken] if run.broken else [])),
-        not_observed=tuple(sorted({*run.tally.not_observed, *not_judged()})),
+        not_observed=tuple(sorted({*run.conclusion.tally.not_observed, *not_judged()})),
         replay=f"fumble load {shlex.quote(run.scenario.path)} --duration {run.duration_s:g}s --workers {run.workers}",
         components=components,
     )
@@ -67,8 +65,8 @@ def _timing(what: str, timing: Timing) -> told.Timing:
 
 
 def _second(run: LoadRun, second: int) -> told.Second:
-    timing = run.measures.by_second.get(second, Timing())
-    ended = run.ended_by_second.get(second, {})
+    timing = run.conclusion.measures.by_second.get(second, Timing())
+    ended = run.conclusion.ended_by_second.get(second, {})
     return told.Second(
         at_s=second,
         asked=timing.count,

@@ -18,11 +18,11 @@ class Database(Protocol):
 _ID = """coalesce(request_body->>'delegation_id', response_body->>'delegation_id',
     request_body#>>'{params,message,metadata,delegation_id}', request_body#>>'{params,message,messageId}')"""
 
-_DELEGATE_ROWS = f"""
+DELEGATE_ROWS = f"""
 SELECT {_ID}, source_id::text, idempotency_key, request_body->>'task', row_to_json(t)::text FROM activity_logs t
 WHERE activity_type = 'delegation' AND method = 'delegate'"""
 
-_OTHER_ROWS: tuple[tuple[str, str], ...] = (
+OTHER_ROWS: tuple[tuple[str, str], ...] = (
     (
         "activity_logs",
         f"""SELECT {_ID}, row_to_json(t)::text FROM activity_logs t
@@ -60,11 +60,11 @@ WHERE event_type IN ('DELEGATION_COMPLETE', 'DELEGATION_FAILED') GROUP BY 1, 2""
 
 async def sort_rows(database: Database, sorter: Sorter) -> None:
     """Give every row that is about a delegation or a message to the sorter; delegate rows first, as it wants them."""
-    async for batch in database.stream(_DELEGATE_ROWS):
+    async for batch in database.stream(DELEGATE_ROWS):
         for identity, source, key, task, row in batch:
             if identity is not None:
                 sorter.delegate_row(identity, source or "", key, task or "", row)
-    for table, query in _OTHER_ROWS:
+    for table, query in OTHER_ROWS:
         async for batch in database.stream(query):
             for identity, row in batch:
                 if identity is not None:

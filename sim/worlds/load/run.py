@@ -1,37 +1,31 @@
-"""One load from its start to its verdict: play, settle, sort what is known by delegation, judge, measure."""
+"""One load from its start to its verdict: users and faults, until everything has settled; then it is judged."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
 
+from sim.history import FaultBegan
+from sim.invariants.verdict import Verdict
 from sim.scenario.load import Load
 from sim.scenario.model import Scenario
 from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.faults import FaultEngine
-from sim.worlds.load import rows as tables
 from sim.worlds.load.catch_up import read_to_the_end
-from sim.worlds.load.facts import Buckets, Sorter
+from sim.worlds.load.conclude import Conclusion, Evidence, conclude
 from sim.worlds.load.gates import GateResult, results
-from sim.worlds.load.groups import Circumstances
-from sim.worlds.load.inboxes import PollFiles, judge_heartbeats, judge_inbox
-from sim.worlds.load.judge import Tally, judge_buckets
 from sim.worlds.load.locust import Began, Locust
-from sim.worlds.load.measures import Measures, Sample
+from sim.worlds.load.measures import Sample
 from sim.worlds.load.plan import plan_of
-from sim.worlds.load.records import SUFFIX, Recorded, RecordFile, Recorder
 from sim.worlds.load.scope import DUPLICATES, LOSSES
-from sim.worlds.load.windows import Span, spans_of, windows_of
+from sim.worlds.load.windows import Span, spans_of
 from sim.worlds.load.world import LoadWorld
 
-Verdict: TypeAlias = Literal["passed", "failed", "inconclusive"]
 SAMPLE_S = 0.5
 QUIET_AFTER_RETRY_S = 3.0
 """Beside the retry delay: what is still to come, comes in this time."""
@@ -42,30 +36,29 @@ SELECT (SELECT count(*) FROM activity_logs WHERE activity_type = 'delegation' AN
        (SELECT count(*) FROM a2a_queue WHERE status = 'dispatched')::int"""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class LoadRun:
-    """A finished load, judged. `troubles` say what is missing in it; `broken`, which part failed under it."""
+    """A finished load, judged. `troubles` say what is missing in it; `broken`, which part failed under it.
+
+    `deaths`: Locust's processes that ended before their time.
+    """
 
     scenario: Scenario
     duration_s: float
+    lasted_s: float
     workers: int
-    measures: Measures
-    tally: Tally
+    conclusion: Conclusion
     gates: Sequence[GateResult]
     spans: Sequence[Span]
     samples: Sequence[Sample]
-    ended_by_second: dict[int, dict[str, int]]
-    operations: int
-    lasted_s: float
-    troubles: list[str] = field(default_factory=list)
-    deaths: Sequence[str] = ()
-    broken: str = ""
-    judging_s: float = 0.0
+    troubles: Sequence[str]
+    deaths: Sequence[str]
+    broken: str
 
     @property
     def verdict(self) -> Verdict:
         """Failed for what was seen, inconclusive for what is missing, else passed."""
-        others = [each for each in self.tally.violations if each not in LOSSES | DUPLICATES]
+        others = [each for each in self.conclusion.tally.violations if each not in LOSSES | DUPLICATES]
         if others or self.deaths or any(gate.held is False for gate in self.gates):
             return "failed"
         return "inconclusive" if self.troubles or self.broken else "passed"
@@ -84,7 +77,6 @@ class LoadPlay:
     workers: int
     seed: int
     samples: list[Sample] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
     broken: str = ""
     _locust: Locust | None = None
     _on_way: int = 0
@@ -165,135 +157,45 @@ class LoadPlay:
 
     async def _conclude(self, began: Began) -> LoadRun:
         assert self._locust is not None
-        judging_s = time.perf_counter()
-        self.world.contacts.close()
-        ended_s = self.world.now_s()
-        spans = spans_of(self.world.history.entries)
-        measures = Measures(windows_of(spans, self.duration_s), aftermath_s=self.load.gates.recovery_s or 0.0)
-        buckets = Buckets(self.folder / "buckets")
-        sorter = Sorter(buckets, self.folder / "later", self.world.history.members)
-        polls, beats = PollFiles(self.folder), []
-        operations = 0
-        for operation in self._recorded(began):
-            operations += 1
-            measures.add(operation)
-            if operation.action == "inbox":
-                for row in polls.add(operation):
-                    sorter.given(operation.workspace, row)
-            elif operation.action == "heartbeat":
-                beats.append(operation)
-            else:
-                sorter.operation(operation)
-        self._compare_counts(operations)
-        given = Circumstances(
-            members=self.world.history.members,
-            flags=self.world.history.flags,
-            epoch=self.world.history.epoch or datetime.now(UTC),
+        world, history = self.world, self.world.history
+        world.contacts.close()
+        ended_s, spans = world.now_s(), spans_of(history.entries)
+        evidence = Evidence(
+            folder=self.folder,
+            began=began,
+            members=history.members,
+            flags=history.flags,
+            epoch=history.epoch or datetime.now(UTC),
+            duration_s=self.duration_s,
             ended_s=ended_s,
             spans=spans,
-            polled=frozenset(),
-            workspaces=(),
-            hearts=_by_workspace(beats),
+            contacts=world.contacts,
+            workers=self.workers,
+            aftermath_s=self.load.gates.recovery_s or 0.0,
         )
-        tally, ended = Tally(), {}
-        try:
-            given = replace(given, polled=await self._catch_up(polls, sorter, began))
-            given = replace(
-                given, workspaces=await self._decoded(tables.WORKSPACES), announced=await self._decoded(tables.ANNOUNCED)
-            )
-            await tables.sort_rows(self.world, sorter)
-            sorter.place_the_rest()
-            for identity, contact in self.world.contacts.lines():
-                sorter.by_id(identity, "contact", contact.rstrip("\n"))
-            tally.add(judge_heartbeats(beats, await self._decoded(tables.HEARTBEATS), given))
-            for name in polls.cursors:
-                inbox = await self._texts(tables.INBOX_ROWS.format(given.members[name].workspace_id))
-                tally.add(judge_inbox(polls.polls(name), iter(inbox), given))
-            for second, event, count in await self.world.ask(tables.ENDED_BY_SECOND, given.epoch):
-                ended.setdefault(second, {})[event] = count
-        except ComponentFailed as failure:
-            self.broken = self.broken or str(failure)
-        tally.add(judge_buckets(buckets.close(), given, processes=os.cpu_count() or 1))
-        shutil.rmtree(self.folder / "buckets")
-        self._note_what_did_not_happen(measures)
+        conclusion = await conclude(evidence, world, partial(read_to_the_end, world))
         return LoadRun(
             scenario=self.scenario,
             duration_s=self.duration_s,
+            lasted_s=ended_s,
             workers=self.workers,
-            measures=measures,
-            tally=tally,
-            gates=results(self.load.gates, measures, tally),
+            conclusion=conclusion,
+            gates=results(self.load.gates, conclusion.measures, conclusion.tally),
             spans=spans,
             samples=self.samples,
-            ended_by_second=ended,
-            operations=operations,
-            lasted_s=ended_s,
-            troubles=self.troubles,
+            troubles=[*conclusion.troubles, *self._missing(conclusion.operations)],
             deaths=self._locust.deaths,
-            broken=self.broken,
-            judging_s=time.perf_counter() - judging_s,
+            broken=self.broken or conclusion.broken,
         )
 
-    def _recorded(self, began: Began) -> Iterator[Recorded]:
-        files = sorted(self.folder.glob(f"*{SUFFIX}"))
-        if len(files) < self.workers:
-            self.troubles.append(f"only {len(files)} of {self.workers} workers wrote down what they did")
-        for path in files:
-            file = RecordFile(path, began.monotonic_s, began.unix_s)
-            yield from file.operations()
-            self.troubles += file.troubles
-
-    def _compare_counts(self, operations: int) -> None:
+    def _missing(self, operations: int) -> Iterator[str]:
         assert self._locust is not None
-        totals = self._locust.totals()
-        if totals is None:
-            self.troubles.append("Locust ended without saying what it counted")
-        elif totals["requests"] > operations:
-            self.troubles.append(f"Locust counted {totals['requests']} requests, the records hold {operations}")
-
-    async def _catch_up(self, polls: PollFiles, sorter: Sorter, began: Began) -> frozenset[str]:
-        """Read every inbox that was polled to its end, so that it can be said what its poller was given."""
-        recorder = Recorder(self.folder, "harness")
-        names = list(polls.cursors)
-        done = set()
-        for name in names:
-            if await read_to_the_end(self.world, recorder, name, polls.cursors[name]):
-                done.add(name)
-            else:
-                self.troubles.append(f"the inbox of {name} could not be read to its end")
-        recorder.close()
-        file = RecordFile(self.folder / f"harness{SUFFIX}", began.monotonic_s, began.unix_s)
-        for operation in file.operations():
-            for row in polls.add(operation):
-                sorter.given(operation.workspace, row)
-        return frozenset(done)
-
-    def _note_what_did_not_happen(self, measures: Measures) -> None:
-        begun = {getattr(entry, "fault", "") for entry in self.world.history.entries}
+        requests = self._locust.requests()
+        if requests is None:
+            yield "Locust ended without saying what it counted"
+        elif requests > operations:
+            yield f"Locust counted {requests} requests, and only {operations} are written down"
+        begun = {entry.fault for entry in self.world.history.entries if isinstance(entry, FaultBegan)}
         for fault in self.scenario.faults:
             if fault.name not in begun:
-                self.troubles.append(f"fault {fault.name} never began")
-        if not measures.overall.answered:
-            self.troubles.append("no operation was answered")
-
-    async def _decoded(self, query: str) -> list[dict[str, object]]:
-        import json
-
-        from sim.worlds.tables import decode_times
-
-        found = []
-        for text in await self._texts(query):
-            row = json.loads(text)
-            decode_times(row)
-            found.append(row)
-        return found
-
-    async def _texts(self, query: str) -> list[str]:
-        return [row[0] async for batch in self.world.stream(query) for row in batch]
-
-
-def _by_workspace(beats: Sequence[Recorded]) -> dict[str, list[Recorded]]:
-    found: dict[str, list[Recorded]] = {}
-    for beat in sorted(beats, key=lambda beat: beat.began_s):
-        found.setdefault(beat.workspace, []).append(beat)
-    return found
+                yield f"fault {fault.name} never began"

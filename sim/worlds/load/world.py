@@ -37,9 +37,7 @@ class LoadWorld(LiveWorld):
         folder: Path,
         record: RunRecord,
     ) -> None:
-        super().__init__(
-            scenario, postgres=postgres, toxiproxy=toxiproxy, folder=folder, time_scale=1.0, record=record
-        )
+        super().__init__(scenario, postgres=postgres, toxiproxy=toxiproxy, folder=folder, time_scale=1.0, record=record)
         self.history = History(self.history.members, self.history.flags)
         self.contacts = ContactFile(folder / "agents.contacts")
 
