@@ -15,6 +15,7 @@ from sim.scenario.model import AtTime, Scenario
 from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.live.session import live_session
 from sim.worlds.load.locust import check_installed
+from sim.worlds.load.random_faults import with_random_faults
 from sim.worlds.load.report import report_of
 from sim.worlds.load.run import LoadRun
 from sim.worlds.load.session import play_load
@@ -25,6 +26,7 @@ def load(options: argparse.Namespace) -> Exit:
     scenario, section = _scenario(options.scenario)
     duration_s = options.duration or section.duration_s
     _refuse_late_faults(scenario, duration_s)
+    scenario = with_random_faults(scenario, section, duration_s)
     try:
         check_installed()
         with live_session(
