@@ -30,7 +30,7 @@ COMFORTABLE = 20.0
 
 def live(options: argparse.Namespace) -> Exit:
     """Play scenarios one after another, report, judge. However it ends, what was played is reported."""
-    scenarios = commands.load(options.scenario)
+    scenarios = commands.with_steps(commands.load(options.scenario))
     _refuse_what_cannot_be_played(scenarios, options.time_scale)
     junit_file = commands.writable(options.junit)
     done: list[RunReport] = []
@@ -56,7 +56,7 @@ def live(options: argparse.Namespace) -> Exit:
 
 def agree(options: argparse.Namespace) -> Exit:
     """Play each scenario in both worlds and compare what came of it. However it ends, what was compared is reported."""
-    scenarios = commands.load(options.scenario)
+    scenarios = commands.with_steps(commands.load(options.scenario))
     done: list[Compared] = []
     components: Mapping[str, str] = {}
     stopped: KeyboardInterrupt | ComponentFailed | None = None

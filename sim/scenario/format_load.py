@@ -196,7 +196,7 @@ GATES = Record(
 )
 
 RANDOM_FAULTS = Record(
-    "random faults",
+    "'random_faults'",
     RandomFaults,
     (
         Field("every", Duration(positive=True), "One fault in each of these spans", "every_s", required=True),

@@ -170,7 +170,7 @@ class _Concluding:
         recorder.close()
         for poll in self._opened(self._evidence.folder / f"{HARNESS}{SUFFIX}").operations():
             self._sort_poll(poll)
-        return frozenset(done)
+        return frozenset(done - self._polls.begun_again)
 
     def _opened(self, path: Path) -> RecordFile:
         return RecordFile(path, self._evidence.began.monotonic_s, self._evidence.began.unix_s)

@@ -35,6 +35,8 @@ class PollFiles:
         self._folder = folder
         self._files: dict[str, IO[str]] = {}
         self.cursors: dict[str, str | None] = {}
+        self.begun_again: set[str] = set()
+        """Whose poller has forgotten its cursor: it is rightly given rows a second time."""
 
     def add(self, poll: Recorded) -> Sequence[Mapping[str, Any]]:
         """Keep a poll; the rows that it gave."""
@@ -43,6 +45,8 @@ class PollFiles:
             self._files[name] = (self._folder / f"{name}.polls").open("w", encoding="utf-8")
             self.cursors[name] = None
         self._files[name].write(poll.text + "\n")
+        if poll.arguments["since"] is None and self.cursors[name] is not None:
+            self.begun_again.add(name)
         rows = poll.said if poll.outcome == "ok" and poll.status == 200 and isinstance(poll.said, list) else []
         if rows:
             self.cursors[name] = rows[0]["id"] if poll.arguments["since"] is None else rows[-1]["id"]

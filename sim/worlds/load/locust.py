@@ -21,7 +21,7 @@ from sim.worlds.components.processes import Child, ComponentFailed, Port
 from sim.worlds.load.plan import STARTED, VARIABLE
 
 INSTALL = "pip install 'fumble[load]'"
-STARTS_WITHIN_S = 60.0
+STARTS_WITHIN_S = 60
 ENDS_WITHIN_S = 60.0
 """After the load's duration, for what is under way."""
 STOP_S = 10
