@@ -1,13 +1,12 @@
 """A load that never was: its records, contacts and rows, as a correct broker would have left them, however many.
 
-Half of the delegations are made by `/delegate`, one in ten of them twice under a key; the others by an MCP tool, with two
+Half of the delegations are made by `/delegate`, a few of them twice under a key; the others by an MCP tool, with two
 checks. Each is delivered, completed, told in the inbox, and read there by its caller's poller.
 """
 
 from __future__ import annotations
 
 import json
-
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -158,7 +157,7 @@ def write_contacts(file: Path, count: int) -> ContactFile:
 
 
 class Rows:
-    """The database of a broker that did everything right; its answers lie in files, so that giving them costs little."""
+    """The database of a broker that did everything right; its answers lie in files: giving them costs little."""
 
     def __init__(self, count: int, folder: Path) -> None:
         self._count = count

@@ -19,7 +19,7 @@ from sim.worlds.load.windows import spans_about, spans_of, windows_of
 
 sys.path.append(str(Path(__file__).parents[2] / "scenarios" / "load"))
 
-from fumble_users.times import times  # noqa: E402
+from fumble_users.times import times
 
 
 def operation(

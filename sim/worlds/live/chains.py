@@ -55,7 +55,7 @@ class Chains:
     async def build(
         self, scenario: Scenario, ends: Mapping[str, tuple[str, int]], *, observe: Callable[[], Observer] | None
     ) -> None:
-        """Make every link that leads to one of `ends`. `observe` watches the broker's database connections, if given."""
+        """Make every link that leads to one of `ends`. `observe`, if given, watches its database link."""
         fronts = {
             fault.when.link for fault in scenario.faults if isinstance(fault.when, OnRequest | OnQuery | OnCommit)
         }

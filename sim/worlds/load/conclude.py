@@ -102,9 +102,13 @@ class _Concluding:
         self._sort_operations()
         self._given = replace(self._given, hearts=_by_workspace(self._beats))
         try:
-            await self._sort_the_rest()
+            await self._sort_rows()
         except ComponentFailed as failure:
             result.broken = str(failure)
+            self._given = replace(self._given, rows_are_known=False, polled=frozenset())
+        self._sorter.place_the_rest()
+        for identity, contact in self._evidence.contacts.lines():
+            self._sorter.by_id(identity, "contact", contact)
         result.tally.add(judge_buckets(self._buckets.close(), self._given, processes=os.cpu_count() or 1))
         shutil.rmtree(self._evidence.folder / "buckets")
         if not result.measures.overall.answered:
@@ -127,7 +131,7 @@ class _Concluding:
         for row in self._polls.add(poll):
             self._sorter.given(poll.workspace, row)
 
-    async def _sort_the_rest(self) -> None:
+    async def _sort_rows(self) -> None:
         self._given = replace(
             self._given,
             polled=await self._read_inboxes_to_the_end(),
@@ -135,9 +139,6 @@ class _Concluding:
             announced=await self._decoded(tables.ANNOUNCED),
         )
         await tables.sort_rows(self._database, self._sorter)
-        self._sorter.place_the_rest()
-        for identity, contact in self._evidence.contacts.lines():
-            self._sorter.by_id(identity, "contact", contact)
         tally, given = self._result.tally, self._given
         if self._beats:
             tally.add(judge_heartbeats(self._beats, await self._decoded(tables.HEARTBEATS), given))

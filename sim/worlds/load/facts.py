@@ -57,7 +57,7 @@ def read_bucket(file: Path) -> dict[str, list[Fact]]:
     groups: dict[str, list[Fact]] = {}
     with file.open(encoding="utf-8") as lines:
         for line in lines:
-            group, kind, table, value = line.split("\t", 3)
+            group, kind, table, value = line.rstrip("\n").split("\t", 3)
             groups.setdefault(group, []).append((kind, table, value))
     return groups
 

@@ -34,10 +34,10 @@ MARGIN_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What all groups of a load share. `polled`: workspaces of which is known all that their pollers were given.
+    """What all groups of a load share. `rows_are_known`: all that the broker had stored was read.
 
-    `hearts`: heartbeats by workspace, in order of their beginning. `announced`: events of a fallback that name no
-    delegation.
+    `polled`: workspaces of which is known all that their pollers were given. `hearts`: heartbeats by workspace, in order
+    of their beginning. `announced`: events of a fallback that name no delegation.
     """
 
     members: Mapping[str, Member]
@@ -45,6 +45,7 @@ class Circumstances:
     epoch: datetime
     ended_s: float
     spans: Sequence[Span]
+    rows_are_known: bool = True
     polled: frozenset[str] = frozenset()
     workspaces: Sequence[Row] = ()
     hearts: Mapping[str, Sequence[Recorded]] = field(default_factory=dict)
@@ -121,7 +122,7 @@ def history_of(facts: Sequence[Fact], given: Circumstances) -> History:
     for span in spans_about(given.spans, from_s - MARGIN_S, to_s + MARGIN_S):
         entries.extend(span.entries)
     entries.sort(key=_at)
-    entries.append(Final(given.ended_s, rows, inboxes, None))
+    entries.append(Final(given.ended_s, rows if given.rows_are_known else None, inboxes or None, None))
     return History(given.members, given.flags, entries, given.epoch)
 
 
