@@ -36,8 +36,8 @@ MARGIN_S = 60.0
 class Circumstances:
     """What all groups of a load share. `rows_are_known`: all that the broker had stored was read.
 
-    `polled`: workspaces of which is known all that their pollers were given. `hearts`: heartbeats by workspace, in order
-    of their beginning. `announced`: events of a fallback that name no delegation.
+    `polled`: workspaces of which is known all that their pollers were given. `hearts`: heartbeats by workspace, in
+    order of their beginning. `announced`: events of a fallback that name no delegation.
     """
 
     members: Mapping[str, Member]

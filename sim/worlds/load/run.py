@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from sim.history import FaultBegan
+from sim.history import FaultBegan, NodeChanged
 from sim.invariants.verdict import Verdict
 from sim.scenario.load import Load
 from sim.scenario.model import Scenario
@@ -123,9 +123,10 @@ class LoadPlay:
         while not ending.done():
             await asyncio.wait([ending], timeout=0.2)
             if self.world.broker_has_ended():
+                failure = self._broker_ended()
                 self._locust.close()
                 await ending
-                raise ComponentFailed(f"the broker ended by itself, {self.world.now_s():.1f} s after the load began")
+                raise failure
         faults.heal()
         await self._settle(faults)
 
@@ -137,7 +138,7 @@ class LoadPlay:
             await asyncio.sleep(SAMPLE_S)
             faults.heal()
             if self.world.broker_has_ended():
-                raise ComponentFailed("the broker ended by itself while the system settled")
+                raise self._broker_ended()
             latest = self.samples[-1] if self.samples else None
             if latest is None or latest.under_way or self._on_way or faults.will_end():
                 rests_since_s = None
@@ -145,6 +146,12 @@ class LoadPlay:
                 rests_since_s = self.world.now_s()
             elif self.world.now_s() - rests_since_s >= quiet_s:
                 return
+
+    def _broker_ended(self) -> ComponentFailed:
+        """Nobody killed it; what it could not do any more is not held against it, but against the run."""
+        now_s = self.world.now_s()
+        self.world.history.add(NodeChanged(now_s, "broker", "killed"))
+        return ComponentFailed(f"the broker ended by itself, {now_s:.1f} s after the load began")
 
     async def _sample(self) -> None:
         while True:
