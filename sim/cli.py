@@ -146,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=_whole(PROCESSES_MAX), default=1, metavar="N", help="Locust workers (default: 1)"
     )
     load.add_argument("--seed", type=_whole(SEED_MAX), default=1, metavar="N", help="of what users choose (default: 1)")
+    load.add_argument("--html", metavar="FILE", help="the report (default: reports/out/load-SCENARIO.html)")
     load.add_argument("--locustfile", metavar="FILE", help="what users do (default: locustfile.py beside the scenario)")
     _add_live(load)
     _add_output(load)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from reports import load_text
+from reports.html import load_page
 from sim import commands
 from sim.exits import Exit, Refused
 from sim.live_commands import described, introduced, logs_folder
@@ -27,6 +28,7 @@ def load(options: argparse.Namespace) -> Exit:
     duration_s = options.duration or section.duration_s
     _refuse_late_faults(scenario, duration_s)
     scenario = with_random_faults(scenario, section, duration_s)
+    page = _page(options.html, scenario.name)
     try:
         check_installed()
         with live_session(
@@ -47,6 +49,8 @@ def load(options: argparse.Namespace) -> Exit:
         raise Refused(str(error), Exit.INTERNAL) from None
     report = report_of(run, components)
     commands.say(load_text.render_json(report) if options.output == "json" else load_text.render(report))
+    commands.write(page, load_page.render(report))
+    print(f"report: {page}", file=sys.stderr)
     return _exit_of(run)
 
 
@@ -69,6 +73,18 @@ def _refuse_late_faults(scenario: Scenario, duration_s: float) -> None:
             "fix: give the load more time",
             Exit.USAGE,
         )
+
+
+def _page(path: str | None, scenario: str) -> Path:
+    """Where the HTML report goes, tried before the load so that no result is lost."""
+    file = Path(path) if path is not None else Path("reports", "out", f"load-{scenario}.html")
+    try:
+        if path is None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8"):
+            return file
+    except OSError as error:
+        raise Refused(f"--html {file}: {error.strerror}; name a file that can be written to", Exit.USAGE) from None
 
 
 def _exit_of(run: LoadRun) -> Exit:
