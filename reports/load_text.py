@@ -29,7 +29,7 @@ def render_json(report: LoadReport) -> str:
 
 def _lines(report: LoadReport) -> Iterator[str]:
     yield f"{report.verdict.upper()} {printable(report.scenario)}: {printable(report.title)}"
-    ended = ", ".join(f"{count} {status}" for status, count in sorted(report.statuses.items())) or "none"
+    ended = ", ".join(f"{count} {printable(status)}" for status, count in sorted(report.statuses.items())) or "none"
     yield (
         f"  {report.operations} operations in {report.duration_s:g} s by {report.workers} "
         f"{'worker' if report.workers == 1 else 'workers'}; delegations: {ended}; "
@@ -55,13 +55,17 @@ def _lines(report: LoadReport) -> Iterator[str]:
     )
     for reason in report.reasons:
         yield ""
-        yield f"  incomplete: {printable(reason)}" if "\n" not in reason else f"  incomplete: {reason}"
+        first, *more = reason.splitlines()
+        yield f"  incomplete: {printable(first)}"
+        yield from (f"    {printable(line)}" for line in more)
     if report.violations:
         yield ""
-        yield "  violations: " + ", ".join(f"{name} {count}" for name, count in sorted(report.violations.items()))
+        yield "  violations: " + ", ".join(
+            f"{printable(name)} {count}" for name, count in sorted(report.violations.items())
+        )
     for finding in report.findings[:SHOWN_MAX]:
         yield ""
-        yield f"  {finding.invariant} {printable(finding.sentence)}"
+        yield f"  {printable(finding.invariant)} {printable(finding.sentence)}"
         for line in finding.lines[:_LINES_MAX]:
             yield fit(f"    {printable(line)}", _COLUMNS)
     if report.verdict != "passed":

@@ -69,6 +69,14 @@ def _scale(text: str) -> float:
     return value
 
 
+def _address(text: str) -> tuple[str, int]:
+    """Reads a host and a port."""
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no address; write it as 127.0.0.1:5557")
+    return host, int(port)
+
+
 def _seconds(text: str) -> float:
     """Reads a duration with its unit."""
     from sim.scenario.durations import DurationError, parse_duration
@@ -145,6 +153,12 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument(
         "--workers", type=_whole(PROCESSES_MAX), default=1, metavar="N", help="Locust workers (default: 1)"
     )
+    load.add_argument(
+        "--expect", type=_whole(PROCESSES_MAX), default=0, metavar="N", help="also wait for N workers from elsewhere"
+    )
+    load.add_argument("--listen", type=_address, metavar="HOST:PORT", help="where they are to join (default: loopback)")
+    load.add_argument("--master", type=_address, metavar="HOST:PORT", help="only be workers of the load there")
+    load.add_argument("--host", metavar="URL", help="with --master: where the broker is, seen from here")
     load.add_argument("--seed", type=_whole(SEED_MAX), default=1, metavar="N", help="of what users choose (default: 1)")
     load.add_argument("--html", metavar="FILE", help="the report (default: reports/out/load-SCENARIO.html)")
     load.add_argument("--locustfile", metavar="FILE", help="what users do (default: locustfile.py beside the scenario)")

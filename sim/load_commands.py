@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 from reports import load_text
@@ -15,11 +16,12 @@ from sim.scenario.load import Load
 from sim.scenario.model import AtTime, Scenario
 from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.live.session import live_session
+from sim.worlds.load.join import join
 from sim.worlds.load.locust import check_installed
 from sim.worlds.load.random_faults import with_random_faults
 from sim.worlds.load.report import report_of
 from sim.worlds.load.run import LoadRun
-from sim.worlds.load.session import play_load
+from sim.worlds.load.session import LOCUSTFILE, play_load
 
 
 def load(options: argparse.Namespace) -> Exit:
@@ -28,6 +30,10 @@ def load(options: argparse.Namespace) -> Exit:
     duration_s = options.duration or section.duration_s
     _refuse_late_faults(scenario, duration_s)
     scenario = with_random_faults(scenario, section, duration_s)
+    if options.master is not None:
+        return _join(scenario, options)
+    if options.listen is not None and not options.expect:
+        raise Refused("--listen is for workers from elsewhere; fix: say how many with --expect", Exit.USAGE)
     page = _page(options.html, scenario.name)
     try:
         check_installed()
@@ -42,6 +48,8 @@ def load(options: argparse.Namespace) -> Exit:
                 locustfile=None if options.locustfile is None else Path(options.locustfile),
                 duration_s=duration_s,
                 workers=options.workers,
+                expected=options.expect,
+                listen=options.listen,
                 seed=options.seed,
             )
             components = described(session)
@@ -52,6 +60,25 @@ def load(options: argparse.Namespace) -> Exit:
     commands.write(page, load_page.render(report))
     print(f"report: {page}", file=sys.stderr)
     return _exit_of(run)
+
+
+def _join(scenario: Scenario, options: argparse.Namespace) -> Exit:
+    locustfile = Path(options.locustfile or Path(scenario.path).with_name(LOCUSTFILE))
+    try:
+        with tempfile.TemporaryDirectory(prefix="fumble-load-") as temporary:
+            deaths = join(
+                scenario,
+                master=options.master,
+                broker=options.host,
+                workers=options.workers,
+                locustfile=locustfile,
+                folder=logs_folder(options.logs) or Path(temporary),
+            )
+    except ComponentFailed as error:
+        raise Refused(str(error), Exit.INTERNAL) from None
+    if deaths:
+        raise Refused("\n".join(deaths), Exit.FAILED)
+    return Exit.PASSED
 
 
 def _scenario(path: str) -> tuple[Scenario, Load]:

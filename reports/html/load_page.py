@@ -38,7 +38,7 @@ def _head(report: LoadReport) -> Html:
             element(
                 "p",
                 text(
-                    f"{report.operations} operations in {report.duration_s:g} s, {report.accepted} delegations accepted; "
+                    f"{report.operations} operations in {report.duration_s:g} s, {report.accepted} delegations; "
                     f"at the end: {ended}"
                 ),
                 class_="quiet",

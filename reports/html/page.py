@@ -69,7 +69,8 @@ p{margin:.25rem 0}.quiet{color:var(--quiet)}.passed,.held{color:var(--good)}.fai
 .inconclusive{color:var(--unsure)}.verdict{font-weight:700;text-transform:uppercase}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}
 th,td{text-align:left;padding:.2rem .9rem .2rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-.wide{overflow-x:auto}svg{width:100%;height:auto;display:block}svg text{fill:var(--quiet);font:11px system-ui,sans-serif}
+.wide{overflow-x:auto}svg{width:100%;height:auto;display:block}
+svg text{fill:var(--quiet);font:11px system-ui,sans-serif}
 .axis{stroke:var(--line)}.one,.two{fill:none;stroke-width:1.6;stroke:var(--one)}.two{stroke:var(--two)}
 .band{fill:var(--band);opacity:.13}.key-one{color:var(--one)}.key-two{color:var(--two)}
 pre{overflow-x:auto;font-size:.8rem;border-left:3px solid var(--line);padding-left:.8rem}

@@ -16,19 +16,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import gevent
 from fumble_users.arrivals import Arriving
 from fumble_users.closed import KINDS, Closed
+from fumble_users.handing_over import MESSAGE, HandingOver, TakingOver
 from fumble_users.http import Broker
 from fumble_users.operations import Load
 from fumble_users.standalone import add_options, plan_for, register_workspaces
 from locust import User, events
 from locust.runners import MasterRunner, WorkerRunner
 
-from sim.worlds.load.plan import STARTED, VARIABLE, Plan, read_plan
-from sim.worlds.load.records import Recorder
+from sim.worlds.load.plan import BROKER_VARIABLE, SHIP_VARIABLE, STARTED, VARIABLE, WORKER_VARIABLE, Plan, read_plan
+from sim.worlds.load.records import SUFFIX, Recorder
 
-WORKER = "FUMBLE_LOAD_WORKER"
-"""The environment variable that names this process among its like."""
+PLAN = read_plan(Path(os.environ[VARIABLE])) if VARIABLE in os.environ else plan_for()
+FOLDER = Path(PLAN.folder)
 
 
 def _classes(plan: Plan) -> dict[str, type[User]]:
@@ -43,43 +45,59 @@ def _classes(plan: Plan) -> dict[str, type[User]]:
     return made
 
 
-PLAN = read_plan(Path(os.environ[VARIABLE])) if VARIABLE in os.environ else plan_for()
 globals().update(_classes(PLAN))
-add_options()
+add_options(PLAN)
 
 
 @events.init.add_listener
 def _begin(environment: Any, **_: Any) -> None:
-    runner = environment.runner
-    if isinstance(runner, MasterRunner):
-        return
-    worker = os.environ.get(WORKER) or f"w{os.getpid()}"
-    folder = Path(PLAN.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    recorder = Recorder(folder, worker)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if isinstance(environment.runner, MasterRunner):
+        environment.runner.register_message(MESSAGE, TakingOver(FOLDER))
+    else:
+        _write_down(environment)
 
-    def connect() -> None:
-        parts = urlsplit(environment.host)
-        broker = Broker(parts.hostname or "127.0.0.1", parts.port or 80, timeout_s=PLAN.timeout_s)
-        Closed.load = Arriving.load = Load(PLAN, environment, recorder, broker)
+
+def _write_down(environment: Any) -> None:
+    """Have the users of this process write down what they do, until it ends."""
+    recorder = Recorder(FOLDER, os.environ.get(WORKER_VARIABLE) or f"w{os.getpid()}")
+    handing_over = HandingOver(environment.runner, FOLDER / f"{recorder.worker}{SUFFIX}")
+    ships = SHIP_VARIABLE in os.environ
 
     @environment.events.test_start.add_listener
     def _(**_: Any) -> None:
-        connect()
+        plan = Plan(**json.loads(environment.parsed_options.fumble_plan))
+        if (plan.users, plan.members) != (PLAN.users, PLAN.members):
+            raise SystemExit("the master plays another scenario than this worker; name the same file for both")
+        parts = urlsplit(os.environ.get(BROKER_VARIABLE) or environment.host)
+        broker = Broker(parts.hostname or "127.0.0.1", parts.port or 80, timeout_s=plan.timeout_s)
+        Closed.load = Arriving.load = Load(plan, environment, recorder, broker)
+        if ships:
+            gevent.spawn(handing_over.go_on)
 
-    @environment.events.quit.add_listener
+    @environment.events.test_stop.add_listener
     def _(**_: Any) -> None:
         recorder.close()
+        if ships:
+            handing_over.send()
 
 
 @events.test_start.add_listener
 def _say_when(environment: Any, **_: Any) -> None:
-    if isinstance(environment.runner, WorkerRunner):
+    runner = environment.runner
+    if isinstance(runner, WorkerRunner):
         return
     if VARIABLE not in os.environ:
         register_workspaces(PLAN, environment.host)
-    folder = Path(PLAN.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f"{STARTED}.new"
+    if isinstance(runner, MasterRunner) and not environment.parsed_options.run_time:
+        gevent.spawn(_end_in_time, runner)
+    fresh = FOLDER / f"{STARTED}.new"
     fresh.write_text(json.dumps({"monotonic_s": time.monotonic(), "unix_s": time.time()}))
-    fresh.replace(folder / STARTED)
+    fresh.replace(FOLDER / STARTED)
+
+
+def _end_in_time(runner: MasterRunner) -> None:
+    """Stop before quitting: a worker that is told to quit has no time left to hand anything over."""
+    gevent.sleep(PLAN.duration_s)
+    runner.stop()
+    runner.quit()

@@ -20,11 +20,12 @@ from sim.worlds.tables import members_of
 DEFAULT = Path(__file__).resolve().parents[1] / "steady.yaml"
 
 
-def add_options() -> None:
-    """Teach Locust our options; they are read by `plan_for`, before Locust reads its own."""
+def add_options(plan: Plan) -> None:
+    """Teach Locust our options. The plan is one of them, as Locust's master tells its workers of those."""
 
     @events.init_command_line_parser.add_listener
     def _(parser: Any, **_: Any) -> None:
+        parser.add_argument("--fumble-plan", default=plan.text(), help=argparse.SUPPRESS)
         if VARIABLE not in os.environ:
             parser.add_argument("--scenario", default=str(DEFAULT), help="the scenario whose load is played")
             parser.add_argument("--records", default="", help="the folder for what users did")
@@ -57,7 +58,8 @@ def register_workspaces(plan: Plan, host: str) -> None:
     parts = urlsplit(host)
     broker = Broker(parts.hostname or "127.0.0.1", parts.port or 80, timeout_s=plan.timeout_s)
     for name, workspace_id in plan.members.items():
-        place = {"url": options.agent_url, "delivery_mode": "push"} if options.agent_url else {"delivery_mode": "poll"}
+        pushes = name in plan.pushed and options.agent_url
+        place = {"url": options.agent_url, "delivery_mode": "push"} if pushes else {"delivery_mode": "poll"}
         body = {"id": workspace_id, "url": "", "agent_card": {"name": name}, **place}
         status, answer = broker.request("POST", "/registry/register", body)
         if status != 200:

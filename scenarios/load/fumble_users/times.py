@@ -8,6 +8,7 @@ from typing import Any
 
 _STEP_S = 0.001
 
+
 def times(told: Mapping[str, Any], duration_s: float, share_of: int, chance: random.Random) -> Iterator[float]:
     """When each arrival is due, in seconds since the beginning, for one of `share_of` equal parts."""
     if told["shape"] == "soak":

@@ -18,15 +18,16 @@ from pathlib import Path
 
 import sim
 from sim.worlds.components.processes import Child, ComponentFailed, Port
-from sim.worlds.load.plan import STARTED, VARIABLE
+from sim.worlds.load.plan import STARTED, VARIABLE, WORKER_VARIABLE
 
 INSTALL = "pip install 'fumble[load]'"
 STARTS_WITHIN_S = 60
+JOIN_WITHIN_S = 600
+"""For workers elsewhere, which somebody has to start."""
 ENDS_WITHIN_S = 60.0
 """After the load's duration, for what is under way."""
 STOP_S = 10
 _LOOK_S = 0.02
-WORKER_VARIABLE = "FUMBLE_LOAD_WORKER"
 
 
 def check_installed() -> None:
@@ -54,6 +55,10 @@ class Locust:
     users: int
     duration_s: float
     workers: int
+    expected: int = 0
+    """Workers that will join from elsewhere."""
+    listen: tuple[str, int] | None = None
+    """Where the master listens for them; None: on a free port of loopback."""
     deaths: list[str] = field(default_factory=list)
     _children: list[Child] = field(default_factory=list)
     _port: Port | None = None
@@ -66,18 +71,23 @@ class Locust:
                 f"there is no {self.locustfile}, which says what users do; fix: name one with --locustfile"
             )
         lead = [
-            *("--headless", "--only-summary", "--exit-code-on-error", "0"),
+            *("--only-summary", "--exit-code-on-error", "0", "--json-file", str(self.folder / "locust")),
             *("--users", str(self.users), "--spawn-rate", str(max(self.users, 1))),
-            *("--run-time", f"{math.ceil(self.duration_s)}s", "--json-file", str(self.folder / "locust")),
         ]
-        if self.workers == 1:
-            self._children = [self._child("Locust", "w1", lead)]
+        # Workers elsewhere have to hand over what they wrote down before they go: that master ends the test by itself.
+        timed = [] if self.expected else ["--run-time", f"{math.ceil(self.duration_s)}s"]
+        if self.workers + self.expected == 1:
+            self._children = [self._child("Locust", "w1", [*lead, *timed])]
             return
-        self._port = Port()
-        bind = ("--master-bind-host", "127.0.0.1", "--master-bind-port", str(self._port.number))
-        many = ("--master", "--expect-workers", str(self.workers), "--expect-workers-max-wait", str(STARTS_WITHIN_S))
-        self._children = [self._child("the Locust master", "master", [*lead, *many, *bind])]
-        joined = ("--worker", "--master-host", "127.0.0.1", "--master-port", str(self._port.number))
+        if self.listen is None:
+            self._port = Port()
+        host, port = self.listen or ("127.0.0.1", self._port.number if self._port else 0)
+        wait_s = JOIN_WITHIN_S if self.expected else STARTS_WITHIN_S
+        many = ("--master", "--expect-workers", str(self.workers + self.expected))
+        bind = ("--master-bind-host", host, "--master-bind-port", str(port), "--expect-workers-max-wait", str(wait_s))
+        self._children = [self._child("the Locust master", "master", [*lead, *timed, *many, *bind])]
+        reached = "127.0.0.1" if host in ("0.0.0.0", "*") else host
+        joined = ("--worker", "--master-host", reached, "--master-port", str(port))
         for number in range(1, self.workers + 1):
             self._children.append(self._child(f"Locust worker {number}", f"w{number}", joined))
 
@@ -85,7 +95,7 @@ class Locust:
         """Return when the test has begun. Raises ComponentFailed."""
         file = self.folder / STARTED
         loop = asyncio.get_running_loop()
-        give_up_s = loop.time() + STARTS_WITHIN_S + 5
+        give_up_s = loop.time() + (JOIN_WITHIN_S if self.expected else STARTS_WITHIN_S) + 5
         while not file.exists():
             for child in self._children:
                 if child.ended:
@@ -105,7 +115,7 @@ class Locust:
             for child in workers:
                 if child.ended and not lead.ended and child.popen.returncode and child.name not in dead:
                     dead.add(child.name)
-                    self.deaths.append(f"{child.name} {_how(child)} after {loop.time() - began_s:.1f} s")
+                    self.deaths.append(f"{child.name} {how(child)} after {loop.time() - began_s:.1f} s")
             if loop.time() > give_up_s or (lead.ended and lead.popen.returncode):
                 break
             await asyncio.sleep(_LOOK_S * 5)
@@ -113,7 +123,7 @@ class Locust:
             if not child.ended:
                 self.deaths.append(f"{child.name} did not end")
             elif child.popen.returncode and child.name not in dead:
-                self.deaths.append(f"{child.name} {_how(child)} after {loop.time() - began_s:.1f} s")
+                self.deaths.append(f"{child.name} {how(child)} after {loop.time() - began_s:.1f} s")
         self.close()
 
     def requests(self) -> int | None:
@@ -131,14 +141,22 @@ class Locust:
             self._port.release()
 
     def _child(self, name: str, worker: str, more: Sequence[str]) -> Child:
-        root = str(Path(sim.__file__).parents[1])
-        command = [sys.executable, "-m", "locust", "--locustfile", str(self.locustfile), "--host", self.host]
-        command += ["--stop-timeout", str(STOP_S), "--headless", *more]
-        environment = {VARIABLE: str(self.plan), WORKER_VARIABLE: worker, "PYTHONPATH": root, "PYTHONUNBUFFERED": "1"}
-        return Child(name, command, log=self.folder / f"{worker}.log", env=environment)
+        options = ["--host", self.host, "--stop-timeout", str(STOP_S), *more]
+        return locust_child(name, worker, self.locustfile, self.plan, self.folder, options)
 
 
-def _how(child: Child) -> str:
+def locust_child(
+    name: str, worker: str, locustfile: Path, plan: Path, folder: Path, options: Sequence[str], **more: str
+) -> Child:
+    """A process of Locust, which finds our modules. `more`: further variables of its environment."""
+    root = str(Path(sim.__file__).parents[1])
+    environment = {VARIABLE: str(plan), WORKER_VARIABLE: worker, "PYTHONPATH": root, "PYTHONUNBUFFERED": "1", **more}
+    command = [sys.executable, "-m", "locust", "--headless", "--locustfile", str(locustfile), *options]
+    return Child(name, command, log=folder / f"{worker}.log", env=environment)
+
+
+def how(child: Child) -> str:
+    """How a process ended."""
     code = child.popen.returncode
     if code < 0:
         return f"was killed by {signal.Signals(-code).name}"

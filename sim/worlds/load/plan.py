@@ -16,6 +16,12 @@ from sim.scenario.load import Arrivals, Load, Users
 
 VARIABLE = "FUMBLE_LOAD_PLAN"
 """The environment variable that names the file."""
+WORKER_VARIABLE = "FUMBLE_LOAD_WORKER"
+"""Names a process among its like."""
+BROKER_VARIABLE = "FUMBLE_LOAD_BROKER"
+"""Where workers reach the broker, if not where their master does."""
+SHIP_VARIABLE = "FUMBLE_LOAD_SHIP"
+"""Set where what is written down has to be sent to the master."""
 STARTED = "started.json"
 """Locust writes this file into the run's folder when its test begins: when that was, on both clocks."""
 ONE_EACH = {"inbox_poller": "callers", "poll_agent": "targets", "heart": "targets"}
@@ -24,7 +30,9 @@ ONE_EACH = {"inbox_poller": "callers", "poll_agent": "targets", "heart": "target
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`members`: workspace ids by name; `users`, `arrivals`: as `Users` and `Arrivals`, with all names filled in."""
+    """`members`: workspace ids by name; `pushed`: who is delivered to by push.
+
+    `users`, `arrivals`: as `Users` and `Arrivals`, with all names filled in."""
 
     folder: str
     duration_s: float
@@ -32,12 +40,17 @@ class Plan:
     timeout_s: float
     workers: int
     members: Mapping[str, str]
+    pushed: Sequence[str] = ()
     users: Sequence[Mapping[str, Any]] = field(default_factory=list)
     arrivals: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self))
+
     def write(self, file: Path) -> None:
         """Put it where Locust will read it."""
-        file.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        file.write_text(self.text(), encoding="utf-8")
 
 
 def read_plan(file: Path) -> Plan:
@@ -60,6 +73,7 @@ def plan_of(
         timeout_s=30.0,
         workers=workers,
         members={name: member.workspace_id for name, member in members.items()},
+        pushed=[name for name, member in members.items() if member.delivery == "push"],
         users=[user for each in load.users for user in _filled_users(each, members, callers, targets)],
         arrivals=[_filled_arrivals(each, callers, targets) for each in load.arrivals],
     )

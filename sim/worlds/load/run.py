@@ -75,6 +75,8 @@ class LoadPlay:
     locustfile: Path
     duration_s: float
     workers: int
+    expected: int
+    listen: tuple[str, int] | None
     seed: int
     samples: list[Sample] = field(default_factory=list)
     broken: str = ""
@@ -103,15 +105,24 @@ class LoadPlay:
 
     async def _start(self) -> Began:
         members = self.world.history.members
+        workers = self.workers + self.expected
         plan = plan_of(
-            self.load, members, folder=self.folder, duration_s=self.duration_s, seed=self.seed, workers=self.workers
+            self.load, members, folder=self.folder, duration_s=self.duration_s, seed=self.seed, workers=workers
         )
         file = self.folder / "plan.json"
         plan.write(file)
         host, port = self.world.broker_address()
-        users = sum(user["count"] for user in plan.users) + len(plan.arrivals) * self.workers
+        users = sum(user["count"] for user in plan.users) + len(plan.arrivals) * workers
         self._locust = Locust(
-            self.locustfile, f"http://{host}:{port}", file, self.folder, users, self.duration_s, self.workers
+            locustfile=self.locustfile,
+            host=f"http://{host}:{port}",
+            plan=file,
+            folder=self.folder,
+            users=users,
+            duration_s=self.duration_s,
+            workers=self.workers,
+            expected=self.expected,
+            listen=self.listen,
         )
         self._locust.start()
         return await self._locust.began()
@@ -177,7 +188,7 @@ class LoadPlay:
             ended_s=ended_s,
             spans=spans,
             contacts=world.contacts,
-            workers=self.workers,
+            workers=self.workers + self.expected,
             aftermath_s=self.load.gates.recovery_s or 0.0,
         )
         conclusion = await conclude(evidence, world, partial(read_to_the_end, world))
@@ -185,7 +196,7 @@ class LoadPlay:
             scenario=self.scenario,
             duration_s=self.duration_s,
             lasted_s=ended_s,
-            workers=self.workers,
+            workers=self.workers + self.expected,
             conclusion=conclusion,
             gates=results(self.load.gates, conclusion.measures, conclusion.tally),
             spans=spans,

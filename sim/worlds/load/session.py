@@ -21,6 +21,8 @@ def play_load(
     locustfile: Path | None,
     duration_s: float,
     workers: int,
+    expected: int,
+    listen: tuple[str, int] | None,
     seed: int,
 ) -> LoadRun:
     """Make a world, play the load in it, judge it, take it down. Raises ComponentFailed, UnknownSetting."""
@@ -37,7 +39,9 @@ def play_load(
         )
         file = locustfile or Path(scenario.path).with_name(LOCUSTFILE)
         try:
-            return await LoadPlay(scenario, load, world, folder, file, duration_s, workers, seed).play()
+            return await LoadPlay(
+                scenario, load, world, folder, file, duration_s, workers, expected, listen, seed
+            ).play()
         finally:
             await world.close()
 

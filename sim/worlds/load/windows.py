@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from sim.history import Entry, FaultBegan, FaultEnded, NodeChanged
 
+_SAME_S = 0.05
 FaultEntry: TypeAlias = FaultBegan | FaultEnded | NodeChanged
 
 
@@ -75,9 +76,11 @@ def windows_of(spans: Sequence[Span], ended_s: float) -> list[Window]:
         to_s = min(span.to_s, ended_s)
         if span.from_s >= ended_s:
             continue
-        if windows and span.from_s <= windows[-1].to_s:
+        if windows and span.from_s <= windows[-1].to_s + _SAME_S:
             before = windows[-1]
-            what = before.what if span.what in before.what else f"{before.what}; {span.what}"
+            # That a node went down is what the fault beside it says already.
+            is_said = isinstance(span.entries[0], NodeChanged) and span.from_s - before.from_s <= _SAME_S
+            what = before.what if is_said else f"{before.what}; {span.what}"
             windows[-1] = Window(what, before.from_s, max(before.to_s, to_s))
         else:
             windows.append(Window(span.what, span.from_s, to_s))
