@@ -10,10 +10,10 @@ from typing import Any
 
 def text_of(body: object) -> str | None:
     """The text of a tool's result; None if the call was refused or failed, or is no tool call."""
-    result = body.get("result") if isinstance(body, Mapping) else None
-    content = result.get("content") if isinstance(result, Mapping) else None
+    result = body.get("result") if isinstance(body, dict) else None
+    content = result.get("content") if isinstance(result, dict) else None
     first = content[0] if isinstance(content, list) and content else None
-    text = first.get("text") if isinstance(first, Mapping) else None
+    text = first.get("text") if isinstance(first, dict) else None
     return text if isinstance(text, str) else None
 
 

@@ -13,7 +13,7 @@ from sim.history import FaultBegan, FaultEnded, NodeChanged
 from sim.scenario.load import Gates, Limits
 from sim.worlds.load.gates import results
 from sim.worlds.load.judge import Tally
-from sim.worlds.load.measures import Measures, Timing
+from sim.worlds.load.measures import Measures, Timing, bucket_of
 from sim.worlds.load.records import Outcome, Recorded
 from sim.worlds.load.windows import spans_about, spans_of, windows_of
 
@@ -35,7 +35,7 @@ def test_a_percentile_is_right_to_two_per_cent() -> None:
     timing = Timing()
     latencies = [0.001 * 1.01**number for number in range(1000)]
     for latency_s in latencies:
-        timing.add(latency_s, failed=False)
+        timing.add_answered(latency_s, bucket_of(latency_s))
     for percent in (1, 50, 95, 99, 100):
         right = latencies[max(round(percent * 10) - 1, 0)]
         assert timing.percentile_s(percent) == pytest.approx(right, rel=0.02)

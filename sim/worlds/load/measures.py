@@ -38,15 +38,12 @@ class Timing:
         """Of all operations, the part that failed; 0 if there were none."""
         return self.failed / self.count if self.count else 0.0
 
-    def add(self, latency_s: float | None, *, failed: bool) -> None:
-        """One operation; a failed one has no latency to speak of."""
-        if failed:
-            self.failed += 1
-        else:
-            assert latency_s is not None
-            self.answered += 1
-            self.slowest_s = max(self.slowest_s, latency_s)
-            self.buckets[round(math.log(max(latency_s, 1e-6)) / _GROWTH)] += 1
+    def add_answered(self, latency_s: float, bucket: int) -> None:
+        """One that was answered; `bucket` is that of its latency."""
+        self.answered += 1
+        self.buckets[bucket] += 1
+        if latency_s > self.slowest_s:
+            self.slowest_s = latency_s
 
     def percentile_s(self, percent: float) -> float | None:
         """So many of a hundred answers were not slower; None if there were none."""
@@ -56,6 +53,11 @@ class Timing:
             if left <= 0:
                 return min(math.exp(bucket * _GROWTH), self.slowest_s)
         return self.slowest_s if self.answered else None
+
+
+def bucket_of(latency_s: float) -> int:
+    """Where in a histogram a latency is counted."""
+    return round(math.log(max(latency_s, 1e-6)) / _GROWTH)
 
 
 @dataclass(slots=True)
@@ -109,10 +111,14 @@ class Measures:
                 beside = False
         if beside:
             where.append(self.outside)
-        for timing in where:
-            timing.add(latency_s, failed=failed)
         if failed:
+            for timing in where:
+                timing.failed += 1
             self._note_recovery(operation.began_s)
+        else:
+            bucket = bucket_of(latency_s)
+            for timing in where:
+                timing.add_answered(latency_s, bucket)
 
     def _note_recovery(self, began_s: float) -> None:
         for each in reversed(self.windows):
