@@ -26,10 +26,10 @@ from fumble_users.standalone import add_options, plan_for, register_workspaces
 from locust import User, events
 from locust.runners import MasterRunner, WorkerRunner
 
-from sim.worlds.load.plan import BROKER_VARIABLE, SHIP_VARIABLE, STARTED, VARIABLE, WORKER_VARIABLE, Plan, read_plan
+from sim.worlds.load.plan import BROKER_VARIABLE, SHIP_VARIABLE, STARTED, VARIABLE, WORKER_VARIABLE, Plan, plan_in
 from sim.worlds.load.records import SUFFIX, Recorder
 
-PLAN = read_plan(Path(os.environ[VARIABLE])) if VARIABLE in os.environ else plan_for()
+PLAN = plan_in(Path(os.environ[VARIABLE]).read_text(encoding="utf-8") if VARIABLE in os.environ else plan_for().text())
 FOLDER = Path(PLAN.folder)
 _GOES_AFTER_S = 1.0
 
@@ -67,7 +67,7 @@ def _write_down(environment: Any) -> None:
 
     @environment.events.test_start.add_listener
     def _(**_: Any) -> None:
-        plan = Plan(**json.loads(environment.parsed_options.fumble_plan))
+        plan = plan_in(environment.parsed_options.fumble_plan)
         if (plan.users, plan.members) != (PLAN.users, PLAN.members):
             raise SystemExit("the master plays another scenario than this worker; name the same file for both")
         parts = urlsplit(os.environ.get(BROKER_VARIABLE) or environment.host)

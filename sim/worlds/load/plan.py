@@ -53,9 +53,9 @@ class Plan:
         file.write_text(self.text(), encoding="utf-8")
 
 
-def read_plan(file: Path) -> Plan:
-    """What `write` wrote."""
-    return Plan(**json.loads(file.read_text(encoding="utf-8")))
+def plan_in(text: str) -> Plan:
+    """The plan whose `text` this is."""
+    return Plan(**json.loads(text))
 
 
 def plan_of(
