@@ -103,6 +103,7 @@ _OPTIONS: dict[UserKind, tuple[Field, ...]] = {
     "heart": (
         Field("busy", Duration(positive=True), "How long it says that its workspace is busy; 3s if left out", "busy_s"),
         Field("free", Duration(positive=True), "How long it says that its workspace is free; 3s if left out", "free_s"),
+        Field("think", Duration(positive=True), "What lies between two heartbeats; 1s if left out", "think_s"),
         _TARGETS,
     ),
 }

@@ -166,7 +166,7 @@ class Heart(Closed):
 
     def wait_time(self) -> float:
         """Regular."""
-        return min(float(self.told["busy_s"]), float(self.told["free_s"]), 1.0)
+        return min(float(self.told["busy_s"]), float(self.told["free_s"]), float(self.told["think_s"]))
 
     @task
     def beat(self) -> None:
