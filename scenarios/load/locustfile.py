@@ -76,6 +76,10 @@ def _write_down(environment: Any) -> None:
         if ships:
             gevent.spawn(handing_over.go_on)
 
+    @environment.events.user_error.add_listener
+    def _(user_instance: User, exception: BaseException, **_: Any) -> None:
+        recorder.trouble(f"{type(user_instance).__name__} failed by itself: {type(exception).__name__}: {exception}")
+
     @environment.events.test_stop.add_listener
     def _(**_: Any) -> None:
         recorder.close()

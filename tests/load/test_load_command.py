@@ -129,6 +129,16 @@ def test_a_locustfile_with_a_mistake_is_shown(folder: Path) -> None:
     assert done.returncode == 3 and "nonsense_that_is_not_there" in done.stderr
 
 
+def test_users_with_a_mistake_are_no_load(folder: Path) -> None:
+    """A user that fails by itself asks for nothing: the load was not what the scenario says."""
+    (folder / "mine.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(Path(LOCUSTFILE).parent)!r})\nfrom locustfile import *\n"
+        "from fumble_users.closed import Canvas\nCanvas.caller = lambda self: 1 / 0\n"
+    )
+    done = fumble("load", "load.yaml", "--duration", "2s", "--locustfile", "mine.py", folder=folder)
+    assert done.returncode == 2 and "failed by itself: ZeroDivisionError" in done.stdout, done.stdout + done.stderr
+
+
 # --- what goes wrong in the middle -------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 
 FORMAT = "fumble-load-1"
 SUFFIX = ".records"
+_TROUBLES_MAX = 20
 Outcome: TypeAlias = Literal["ok", "fail", "unknown", "open"]
 """As in a history; `open`: the file ends before the operation did, which means the same as unknown."""
 
@@ -53,6 +54,10 @@ class Recorder:
     def unknown(self, op: str, reason: str, status: int | None = None) -> float:
         """It was sent, at least in part, and no whole answer came. Returns the time."""
         return self._ended("u", op, status, reason)
+
+    def trouble(self, said: str) -> None:
+        """Something went wrong that no operation tells of."""
+        self._write(["x", said])
 
     def close(self) -> None:
         """The worker has done its work."""
@@ -127,25 +132,32 @@ class RecordFile:
                     yield _operation(begin, record, offset_s, f"{offset_s!r}\t{first}\t{line}")
                 elif number == 1:
                     offset_s = self._offset_s(record)
+                elif kind == "x":
+                    self._note(f"{self.path.name}: {record[1]}")
                 elif kind == "end":
                     announced = True
             except (LookupError, TypeError, ValueError):
-                self.troubles.append(f"{self.path.name}: line {number} is no record of a load")
+                self._note(f"{self.path.name}: line {number} is no record of a load")
         if not announced:
-            self.troubles.append(f"{self.path.name}: it has no end, so its worker did not come to its own")
+            self._note(f"{self.path.name}: it has no end, so its worker did not come to its own")
         for begin, first in begun.values():
             yield _operation(begin, None, offset_s, f"{offset_s!r}\t{first}\t")
+
+    def _note(self, trouble: str) -> None:
+        """The same trouble, a thousand times, is one."""
+        if trouble not in self.troubles and len(self.troubles) < _TROUBLES_MAX:
+            self.troubles.append(trouble)
 
     def _lines(self) -> Iterator[tuple[str, Any]]:
         with self.path.open(encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith("\n"):
-                    self.troubles.append(f"{self.path.name}: line {number} is cut in the middle of a record")
+                    self._note(f"{self.path.name}: line {number} is cut in the middle of a record")
                     return
                 try:
                     yield line[:-1], decoded(line)
                 except ValueError:
-                    self.troubles.append(f"{self.path.name}: line {number} is no record of a load")
+                    self._note(f"{self.path.name}: line {number} is no record of a load")
 
     def _offset_s(self, header: list[Any]) -> float:
         format_, _, monotonic_s, unix_s, where = header

@@ -79,26 +79,22 @@ class LoadPlay:
     listen: tuple[str, int] | None
     seed: int
     samples: list[Sample] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
     broken: str = ""
+    _sampling: asyncio.Future[None] | None = None
     _locust: Locust | None = None
     _on_way: int = 0
 
     async def play(self) -> LoadRun:
         """All of it. Raises ComponentFailed for what fails before the load began."""
         await self.world.set_up()
-        began = await self._start()
-        self.world.begin_at(asyncio.get_running_loop().time() - (time.monotonic() - began.monotonic_s))
-        faults = FaultEngine(self.scenario.faults, self.world, self.world.history, {})
-        sampling = asyncio.ensure_future(self._sample())
         try:
-            await self.world.as_long_as_well(self._until_settled(faults))
-        except ComponentFailed as failure:
-            self.broken = str(failure)
+            began = await self._start()
+            self.world.begin_at(asyncio.get_running_loop().time() - (time.monotonic() - began.monotonic_s))
+            await self._go_on()
         finally:
-            sampling.cancel()
-            assert self._locust is not None
-            self._locust.close()
-            await asyncio.wait([sampling])
+            if self._locust is not None:
+                self._locust.close()
         return await self._conclude(began)
 
     # --- while it goes on ----------------------------------------------------------------------------------------
@@ -127,17 +123,30 @@ class LoadPlay:
         self._locust.start()
         return await self._locust.began()
 
+    async def _go_on(self) -> None:
+        """Until everything has settled, or something that takes part is broken."""
+        faults = FaultEngine(self.scenario.faults, self.world, self.world.history, {})
+        sampling = self._sampling = asyncio.ensure_future(self._sample())
+        try:
+            await self.world.as_long_as_well(self._until_settled(faults))
+        except ComponentFailed as failure:
+            self.broken = str(failure)
+        finally:
+            sampling.cancel()
+            await asyncio.wait([sampling])
+
     async def _until_settled(self, faults: FaultEngine) -> None:
         assert self._locust is not None
         faults.arm()
         ending = asyncio.ensure_future(self._locust.ended())
         while not ending.done():
             await asyncio.wait([ending], timeout=0.2)
-            if self.world.broker_has_ended():
-                failure = self._broker_ended()
+            try:
+                self._check()
+            except ComponentFailed:
                 self._locust.close()
                 await ending
-                raise failure
+                raise
         faults.heal()
         await self._settle(faults)
 
@@ -148,8 +157,7 @@ class LoadPlay:
         while self.world.now_s() < give_up_s:
             await asyncio.sleep(SAMPLE_S)
             faults.heal()
-            if self.world.broker_has_ended():
-                raise self._broker_ended()
+            self._check()
             latest = self.samples[-1] if self.samples else None
             if latest is None or latest.under_way or self._on_way or faults.will_end():
                 rests_since_s = None
@@ -157,12 +165,18 @@ class LoadPlay:
                 rests_since_s = self.world.now_s()
             elif self.world.now_s() - rests_since_s >= quiet_s:
                 return
+        self.troubles.append(f"the system did not come to rest within {self.scenario.settle_s:g} s after the load")
 
-    def _broker_ended(self) -> ComponentFailed:
-        """Nobody killed it; what it could not do any more is not held against it, but against the run."""
-        now_s = self.world.now_s()
-        self.world.history.add(NodeChanged(now_s, "broker", "killed"))
-        return ComponentFailed(f"the broker ended by itself, {now_s:.1f} s after the load began")
+    def _check(self) -> None:
+        """Raises ComponentFailed if the broker or the database is gone by itself."""
+        assert self._sampling is not None
+        if self._sampling.done():
+            self._sampling.result()
+        if self.world.broker_has_ended():
+            now_s = self.world.now_s()
+            # What it could not do any more is held against the run, and not against the broker.
+            self.world.history.add(NodeChanged(now_s, "broker", "killed"))
+            raise ComponentFailed(f"the broker ended by itself, {now_s:.1f} s after the load began")
 
     async def _sample(self) -> None:
         while True:
@@ -201,7 +215,7 @@ class LoadPlay:
             gates=results(self.load.gates, conclusion.measures, conclusion.tally),
             spans=spans,
             samples=self.samples,
-            troubles=[*conclusion.troubles, *self._missing(conclusion.operations)],
+            troubles=[*self.troubles, *conclusion.troubles, *self._missing(conclusion.operations)],
             deaths=self._locust.deaths,
             broken=self.broken or conclusion.broken,
         )
