@@ -7,13 +7,8 @@ from typing import Any
 
 import asyncpg
 
-from tests.contract.world import (
-    ANN,
-    BOB,
-    World,
-)
+from tests.contract.world import ANN, BOB, World
 
-Database = tuple[str, str]
 HELLO = {"method": "message/send", "params": {"message": {"messageId": "m1", "parts": []}}}
 NO_SWEEP = {"queue_sweep_interval_s": 60.0}
 

@@ -8,23 +8,11 @@ import time
 
 import pytest
 
-from tests.contract.world import (
-    ANN,
-    BOB,
-    NOBODY,
-    POLLY,
-    Agent,
-    Behaviour,
-    World,
-    a2a_text,
-    after,
-    answers,
-    resets,
-    says,
-    world,
-)
+from tests.contract.agents import Agent, Behaviour, a2a_text, after, answers, resets, says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, World, world
 
-Database = tuple[str, str]
 HELLO = {"method": "message/send", "params": {"message": {"messageId": "m1", "parts": []}}}
 
 
@@ -52,7 +40,7 @@ def test_refusals(database: Database, target: str, body: object, caller: str, st
             assert it.bob.requests == []
             assert await it.rows.fetchval("SELECT count(*) FROM activity_logs") == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 READ_FAILED = "failed to read agent response"
@@ -87,7 +75,7 @@ def test_answers(database: Database, behaviour: Behaviour, status: int, answer: 
             assert json.loads(row["request_body"])["params"]["message"]["messageId"] == "m1"
             assert row["duration_ms"] is not None
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_poll_target_gets_one_row_a_message(database: Database) -> None:
@@ -101,7 +89,7 @@ def test_a_poll_target_gets_one_row_a_message(database: Database) -> None:
             assert row["source_id"] is None
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_x_timeout_bounds_the_call(database: Database) -> None:
@@ -112,7 +100,7 @@ def test_x_timeout_bounds_the_call(database: Database) -> None:
             assert (status, answer) == (502, {"error": "delivery_unknown: no reply in time"})
             assert 0.9 < time.monotonic() - began < 2
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_client_that_hangs_up_after_contact_changes_nothing(database: Database) -> None:
@@ -126,7 +114,7 @@ def test_a_client_that_hangs_up_after_contact_changes_nothing(database: Database
             assert row["status"] == "ok"
             assert row["response_body"] is not None
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("fault", ["cancel", "hush", "lose"])
@@ -165,7 +153,7 @@ def test_a_mode_that_cannot_be_read_is_no_push(database: Database, fault: str) -
                 error = "delivery-mode lookup failed; refusing to dispatch to avoid silent misrouting"
                 assert (status, answer) == (503, {"error": error})
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_redirect_is_not_followed(database: Database) -> None:
@@ -183,4 +171,4 @@ def test_a_redirect_is_not_followed(database: Database) -> None:
             assert elsewhere.requests == []
         elsewhere.stop()
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

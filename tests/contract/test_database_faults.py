@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from reference_impl.store import Connection, Store
-from tests.contract.world import ANN, BOB, World, after, says, world
+from tests.contract.agents import after, says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, World, world
 
-Database = tuple[str, str]
 QUICK = {"database_timeout_s": 0.25, "recovery_interval_s": 0.4}
 
 
@@ -48,7 +50,7 @@ def test_a_happy_delegation_takes_few_round_trips(database: Database) -> None:
             assert fresh <= 30
             assert warm <= 18
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("key", [None, "k"])
@@ -96,7 +98,7 @@ def test_a_fault_at_any_message(database: Database, fault: str, key: str | None)
                 raise AssertionError(f"message {at}: {error}") from error
         assert at > (15 if key is None else 3)
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_refused_delegation_that_was_stored_after_all_is_executed(database: Database) -> None:
@@ -111,7 +113,7 @@ def test_a_refused_delegation_that_was_stored_after_all_is_executed(database: Da
             assert await check_terminal_once(it, body["delegation_id"]) == "completed"
             assert len(it.bob.requests) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
@@ -131,7 +133,7 @@ def test_a_lost_connection_hides_no_other_error(database: Database, error: type[
             assert await store.run(lambda connection: connection.fetchval("SELECT 1")) == 1
             await store.close()
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_long_silence_ends_nothing_and_hangs_nothing(database: Database) -> None:
@@ -156,7 +158,7 @@ def test_a_long_silence_ends_nothing_and_hangs_nothing(database: Database) -> No
             assert len(await it.kinds(d)) == 3
             assert len(it.bob.requests) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_stopping_does_not_wait_for_a_silent_database(database: Database) -> None:
@@ -175,7 +177,7 @@ def test_stopping_does_not_wait_for_a_silent_database(database: Database) -> Non
                 "delivery_unknown: broker restarted while the request was in flight"
             )
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_was_never_sent_is_executed_after_a_restart(database: Database) -> None:
@@ -197,7 +199,7 @@ def test_what_was_never_sent_is_executed_after_a_restart(database: Database) -> 
             assert await check_terminal_once(it, d) == "completed"
             assert len(it.bob.requests) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_broker_waits_for_its_database_at_start(database: Database) -> None:
@@ -213,4 +215,4 @@ def test_a_broker_waits_for_its_database_at_start(database: Database) -> None:
             _, body = await it.delegate()
             assert await it.settled(body["delegation_id"]) == "completed"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

@@ -7,9 +7,11 @@ import json
 
 import pytest
 
-from tests.contract.world import ANN, BOB, NOBODY, POLLY, Behaviour, a2a_text, after, answers, says, world
+from tests.contract.agents import Behaviour, a2a_text, after, answers, says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, world
 
-Database = tuple[str, str]
 RESULT = ("delegation", "delegate_result")
 INBOX = ("a2a_receive", "delegate_result")
 
@@ -52,7 +54,7 @@ def test_an_accepted_delegation_is_executed_and_leaves_every_row(database: Datab
             assert message["metadata"] == {"delegation_id": d}
             assert message["parts"] == [{"kind": "text", "text": "write the tests"}]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_what_is_refused_leaves_no_trace(database: Database, body: object, statu
                 assert await it.rows.fetchval(f"SELECT count(*) FROM {table}") == 0
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_every_reply_is_final_after_one_delivery(
             stored = ledger["result_preview"] if status == "completed" else ledger["error_detail"]
             assert stored == text.encode()[:4096].decode(errors="ignore")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ def test_a_closed_gate_fails_the_delegation_without_contact(
             assert (status, detail) == (("failed", error) if error else ("completed", None))
             assert len(it.bob.requests) == (0 if error else 1)
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_an_unknown_source_is_refused(database: Database) -> None:
@@ -173,7 +175,7 @@ def test_an_unknown_source_is_refused(database: Database) -> None:
             assert status == 404
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_children_of_different_parents_may_not_talk(database: Database) -> None:
@@ -184,7 +186,7 @@ def test_children_of_different_parents_may_not_talk(database: Database) -> None:
             assert await it.settled(body["delegation_id"]) == "failed"
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_same_key_is_one_delegation_until_it_fails(database: Database) -> None:
@@ -210,7 +212,7 @@ def test_the_same_key_is_one_delegation_until_it_fails(database: Database) -> No
             assert await it.settled(third["delegation_id"]) == "completed"
             assert await it.rows.fetchval("SELECT count(*) FROM delegations") == 3
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_poll_target_gets_a_row_and_no_request_and_reports_later(database: Database) -> None:
@@ -249,7 +251,7 @@ def test_a_poll_target_gets_a_row_and_no_request_and_reports_later(database: Dat
             assert last == ("DELEGATION_COMPLETE", {"delegation_id": d, "response_preview": "polled"})
             assert await it.rows.fetchval(ledger) == "completed"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_report_wins_over_the_reply_that_comes_later(database: Database) -> None:
@@ -267,7 +269,7 @@ def test_a_report_wins_over_the_reply_that_comes_later(database: Database) -> No
                 (*INBOX, "error"),
             ]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(("ledger", "inbox"), [(False, True), (True, False), (False, False)])
@@ -282,4 +284,4 @@ def test_the_flags_switch_ledger_and_inbox_off(database: Database, ledger: bool,
             _, listed = await it.get(f"/workspaces/{ANN}/delegations")
             assert [entry["status"] for entry in listed] == ["completed"]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

@@ -7,22 +7,11 @@ import json
 
 import pytest
 
-from tests.contract.world import (
-    BOB,
-    Behaviour,
-    Writer,
-    a2a_text,
-    after,
-    answers,
-    closes,
-    http_reply,
-    reset,
-    resets,
-    says,
-    world,
-)
+from tests.contract.agents import Behaviour, Writer, a2a_text, after, answers, closes, http_reply, reset, resets, says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import BOB, world
 
-Database = tuple[str, str]
 RESTARTING = answers(b'{"error":"restarting","restarting":true}', status="503 Busy")
 
 
@@ -72,7 +61,7 @@ def test_one_retry_and_only_of_what_was_not_delivered(
             assert row["error_detail"] == detail
             assert await it.rows.fetchval("SELECT count(*) FROM activity_logs WHERE workspace_id = $1", BOB) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])
@@ -97,7 +86,7 @@ def test_a_cut_off_answer_is_an_answer(database: Database, keep: int, how: str) 
                 assert result["text"] == body[:keep].decode()
             assert len(it.bob.requests) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_target_that_comes_up_elsewhere_is_found_by_the_retry(database: Database) -> None:
@@ -113,7 +102,7 @@ def test_a_target_that_comes_up_elsewhere_is_found_by_the_retry(database: Databa
             assert await it.settled(body["delegation_id"]) == "completed"
             assert len(it.bob.requests) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_was_reported_during_the_wait_is_not_sent_again(database: Database) -> None:
@@ -128,7 +117,7 @@ def test_what_was_reported_during_the_wait_is_not_sent_again(database: Database)
             assert len(it.bob.requests) == 1
             assert [name for name, _ in await it.events(d)].count("DELEGATION_COMPLETE") == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_an_agent_may_queue_the_work_and_report_later(database: Database) -> None:
@@ -150,7 +139,7 @@ def test_an_agent_may_queue_the_work_and_report_later(database: Database) -> Non
             ]
             assert await it.rows.fetchval(ledger) == "failed"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_dead_target_fails_after_the_retry(database: Database) -> None:
@@ -163,7 +152,7 @@ def test_a_dead_target_fails_after_the_retry(database: Database) -> None:
             assert (await it.events(d))[-1][1]["error"] == "failed to reach workspace agent"
             assert [name for name, _ in await it.events(d)].count("DELEGATION_STATUS") == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_an_unresolvable_name_is_retried_and_fails(database: Database) -> None:
@@ -173,7 +162,7 @@ def test_an_unresolvable_name_is_retried_and_fails(database: Database) -> None:
             _, body = await it.delegate()
             assert await it.settled(body["delegation_id"]) == "failed"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_budget_ends_an_execution(database: Database) -> None:
@@ -184,7 +173,7 @@ def test_the_budget_ends_an_execution(database: Database) -> None:
             assert await it.settled(d) == "failed"
             assert (await it.events(d))[-1][1]["error"] == "execution budget exhausted"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_cut_off_answer_counts_even_when_the_budget_ends(database: Database) -> None:
@@ -198,7 +187,7 @@ def test_a_cut_off_answer_counts_even_when_the_budget_ends(database: Database) -
             _, body = await it.delegate()
             assert await it.settled(body["delegation_id"]) == "completed"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_client_that_hangs_up_does_not_stop_anything(database: Database) -> None:
@@ -217,4 +206,4 @@ def test_a_client_that_hangs_up_does_not_stop_anything(database: Database) -> No
             seen = [request["params"]["message"]["messageId"] for request in it.bob.requests]
             assert sorted(seen) == sorted(row["delegation_id"] for row in rows)
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

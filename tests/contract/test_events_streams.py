@@ -13,9 +13,11 @@ from reference_impl import events
 from reference_impl.clock import SystemClock
 from reference_impl.events import EventFactory, TooManyWatchers, Watchers
 from reference_impl.http import events as routes
-from tests.contract.world import ANN, BOB, POLLY, World, a2a_text, answers, says, world
+from tests.contract.agents import a2a_text, answers, says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, POLLY, World, world
 
-Database = tuple[str, str]
 HELLO = {"method": "message/send", "params": {"message": {"messageId": "m1", "parts": []}}}
 EVENT_KEYS = {"type", "timestamp", "data"}
 
@@ -51,7 +53,7 @@ def test_a_stream_tells_of_its_workspace_only(database: Database) -> None:
             assert heard[0]["timestamp"] == round(stored.timestamp() * 1000)
             assert [event["type"] for event in await frames(bob, 2)] == ["ACTIVITY_LOGGED", "ACTIVITY_LOGGED"]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_stream_needs_the_workspaces_token(database: Database) -> None:
@@ -59,7 +61,7 @@ def test_a_stream_needs_the_workspaces_token(database: Database) -> None:
         async with world(database, environment="production") as it, stream_of(it, ANN) as refused:
             assert refused.status == 401
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_quiet_stream_is_kept_alive_and_ends_with_the_broker(
@@ -76,7 +78,7 @@ def test_a_quiet_stream_is_kept_alive_and_ends_with_the_broker(
                 while await ann.content.readline():
                     pass
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_watcher_that_leaves_makes_room(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +95,7 @@ def test_a_watcher_that_leaves_makes_room(database: Database, monkeypatch: pytes
                     async with stream_of(it, ANN) as second:
                         left = second.status == 200
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_a_message_is_told_when_it_comes_and_when_it_is_answered(
             recorded = await it.rows.fetchval("SELECT count(*) FROM structure_events")
             assert recorded == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_a_watcher_cannot_take_is_dropped_and_the_end_still_comes() -> None:

@@ -8,9 +8,11 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.contract.world import ANN, BOB, NOBODY, POLLY, World, says, world
+from tests.contract.agents import says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, World, world
 
-Database = tuple[str, str]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -58,7 +60,7 @@ def test_an_invalid_parameter_is_refused(database: Database, query: str, status:
             assert got == status
             assert status == 200 or body["error"].startswith(error)
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_filters_and_order(database: Database, query: str, expected: list[int]) 
             assert status == 200
             assert [row["id"] for row in rows] == [ids[number] for number in expected]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 ROW_KEYS = {
@@ -113,7 +115,7 @@ def test_a_row_has_every_key_and_bodies_only_where_there_are_any(database: Datab
             assert set(row) == ROW_KEYS | {"request_body", "tool_trace"}
             assert (row["request_body"], row["tool_trace"]) == ({"a": 1}, [2])
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_at_most_500_rows_at_once_and_100_unless_asked(database: Database) -> None:
@@ -128,7 +130,7 @@ def test_at_most_500_rows_at_once_and_100_unless_asked(database: Database) -> No
             for query, count in [("", 100), ("?limit=500", 500), ("?limit=501", 500), ("?limit=7", 7)]:
                 assert len((await it.get(f"/workspaces/{POLLY}/activity{query}"))[1]) == count
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_the_database_refuses_is_a_500_and_what_it_misses_a_503(database: Database) -> None:
@@ -147,7 +149,7 @@ def test_what_the_database_refuses_is_a_500_and_what_it_misses_a_503(database: D
             status, body = await it.get(path)
             assert (status, body["code"]) == (503, "platform_unavailable")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_cursor_whose_row_was_pruned_is_gone_and_without_it_all_is_well(database: Database) -> None:
@@ -160,7 +162,7 @@ def test_a_cursor_whose_row_was_pruned_is_gone_and_without_it_all_is_well(databa
             assert (await it.get(f"{path}?since_id={ids[1]}"))[0] == 410
             assert [row["id"] for row in (await it.get(path))[1]] == [ids[2], ids[0]]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_cursor_of_another_workspace_is_gone(database: Database) -> None:
@@ -169,7 +171,7 @@ def test_a_cursor_of_another_workspace_is_gone(database: Database) -> None:
             ids = await seed(it, 1)
             assert (await it.get(f"/workspaces/{BOB}/activity?since_id={ids[0]}"))[0] == 410
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_poller_sees_every_row_once_while_writers_race(database: Database) -> None:
@@ -214,4 +216,4 @@ def test_a_poller_sees_every_row_once_while_writers_race(database: Database) -> 
             assert len(seen) == 3
             assert seen.index(slow_id) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

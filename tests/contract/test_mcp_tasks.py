@@ -10,22 +10,12 @@ import pytest
 
 import reference_impl.executor
 from reference_impl.mcp.tools import ToolError
+from tests.contract.agents import Behaviour, after, answers, closes, resets, says
+from tests.contract.database import Database
 from tests.contract.mcp_client import COMPLETED, FAILED, check, detail, use
-from tests.contract.world import (
-    ANN,
-    BOB,
-    NOBODY,
-    POLLY,
-    Behaviour,
-    after,
-    answers,
-    closes,
-    resets,
-    says,
-    world,
-)
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, world
 
-Database = tuple[str, str]
 RPC_ERROR = answers(b'{"jsonrpc":"2.0","id":"1","error":{"code":-32603,"message":"no tokens left"}}')
 RESTARTING = answers(b'{"error":"restarting","restarting":true}', status="503 Busy")
 
@@ -69,7 +59,7 @@ def test_an_asynchronous_task_is_queued_then_delivered(database: Database) -> No
             assert request["params"]["message"]["messageId"] == d
             assert request["params"]["message"]["metadata"] == {"delegation_id": d}
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -96,7 +86,7 @@ def test_a_failure_says_of_what_kind_it_is(database: Database, behaviour: Behavi
             assert [name for name, _ in await it.events(d)][-1] == "DELEGATION_FAILED"
             assert len(it.bob.requests) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_an_offline_target_is_reported_at_once(database: Database) -> None:
@@ -110,7 +100,7 @@ def test_an_offline_target_is_reported_at_once(database: Database) -> None:
             assert await detail(it, d) == "target_offline: failed to reach workspace agent"
             assert await it.kinds(d) == FAILED
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_was_not_delivered_is_retried_within_the_budget(database: Database) -> None:
@@ -121,7 +111,7 @@ def test_what_was_not_delivered_is_retried_within_the_budget(database: Database)
             assert (await check(it, d))["result"] == "second"
             assert len(it.bob.requests) == 2
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_an_asynchronous_task_ends_with_its_budget(database: Database) -> None:
@@ -134,7 +124,7 @@ def test_an_asynchronous_task_ends_with_its_budget(database: Database) -> None:
             assert await detail(it, d) == "execution budget exhausted"
             assert await it.kinds(d) == FAILED
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_task_that_cannot_be_put_into_words_is_never_sent(
@@ -157,7 +147,7 @@ def test_a_task_that_cannot_be_put_into_words_is_never_sent(
             assert it.bob.requests == []
             assert await it.rows.fetchval("SELECT count(*) FROM activity_logs WHERE workspace_id = $1", BOB) == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("target", [BOB, POLLY])
@@ -178,7 +168,7 @@ def test_a_queued_answer_stays_queued_until_somebody_reports(database: Database,
             assert (found["status"], found["result"]) == ("delivered", "at last")
             assert await it.kinds(d) == COMPLETED
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_status_is_told_to_the_caller_only_and_for_its_target_only(database: Database) -> None:
@@ -196,7 +186,7 @@ def test_a_status_is_told_to_the_caller_only_and_for_its_target_only(database: D
                 assert found == {"task_id": task_id.replace("\x00", "�"), **unknown}
             assert await it.rows.fetch("SELECT * FROM activity_logs ORDER BY seq") == before
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_delegation_of_another_way_in_is_shown_as_it_is(database: Database) -> None:
@@ -206,7 +196,7 @@ def test_a_delegation_of_another_way_in_is_shown_as_it_is(database: Database) ->
             await it.settled(body["delegation_id"])
             assert (await check(it, body["delegation_id"]))["status"] == "completed"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_was_accepted_before_a_restart_is_executed_on_the_same_terms(database: Database) -> None:
@@ -223,7 +213,7 @@ def test_what_was_accepted_before_a_restart_is_executed_on_the_same_terms(databa
             await it.settled(d)
             assert (await check(it, d))["error"] == "http_status: 500"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 # --- delegate_task -----------------------------------------------------------------------------------------------
@@ -237,7 +227,7 @@ def test_a_synchronous_task_is_answered_with_its_text(database: Database) -> Non
             assert await it.kinds(d) == COMPLETED
             assert (await check(it, d))["status"] == "completed"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -258,7 +248,7 @@ def test_a_synchronous_task_fails_with_its_reason(database: Database, behaviour:
             d = await it.rows.fetchval("SELECT delegation_id FROM delegations")
             assert await it.kinds(d) == FAILED
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_synchronous_task_for_a_poller_is_answered_as_queued(database: Database) -> None:
@@ -269,7 +259,7 @@ def test_a_synchronous_task_for_a_poller_is_answered_as_queued(database: Databas
             assert await it.status(task["task_id"]) == "queued"
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_client_that_leaves_a_synchronous_task_finds_the_result_in_its_inbox(database: Database) -> None:
@@ -284,4 +274,4 @@ def test_a_client_that_leaves_a_synchronous_task_finds_the_result_in_its_inbox(d
             assert await it.kinds(d) == COMPLETED
             assert len(it.bob.requests) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

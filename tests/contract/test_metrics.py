@@ -6,9 +6,11 @@ import asyncio
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.contract.world import ANN, BOB, NOBODY, POLLY, World, after, answers, closes, says, world
+from tests.contract.agents import after, answers, closes, says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, World, world
 
-Database = tuple[str, str]
 Samples = dict[tuple[str, frozenset[str]], float]
 
 
@@ -46,7 +48,7 @@ def test_requests_are_counted_by_route_and_status(database: Database) -> None:
             assert samples[key("http_requests_total", "other", "405")] == 1
             assert samples[key("http_request_seconds_count", route)] == 3
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_delegations_and_attempts_are_counted(database: Database) -> None:
@@ -69,7 +71,7 @@ def test_delegations_and_attempts_are_counted(database: Database) -> None:
             assert samples[key("delivery_attempts_total", "not_delivered")] == 2  # one attempt and its retry
             assert samples[key("executions_running")] == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_goes_on_now_is_shown(database: Database) -> None:
@@ -85,7 +87,7 @@ def test_what_goes_on_now_is_shown(database: Database) -> None:
             assert samples[key("executions_running")] == 1
             assert samples[key("watchers")] == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_database_retries_are_counted(database: Database) -> None:
@@ -101,7 +103,7 @@ def test_database_retries_are_counted(database: Database) -> None:
             assert await it.settled(body["delegation_id"]) == "completed"
             assert (await scrape(it))[key("database_retries_total")] > 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_two_brokers_in_one_process_count_apart(database: Database) -> None:
@@ -111,4 +113,4 @@ def test_two_brokers_in_one_process_count_apart(database: Database) -> None:
             assert key("http_requests_total", "GET", "/health", "200") in await scrape(one)
             assert key("http_requests_total", "GET", "/health", "200") not in await scrape(other)
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

@@ -11,16 +11,11 @@ import asyncpg
 import pytest
 
 from reference_impl.queue import claim
-from tests.contract.queue_steps import HELLO, NO_SWEEP, Database, beat, ended, held, item, order_of, send
-from tests.contract.world import (
-    ANN,
-    BOB,
-    POLLY,
-    a2a_text,
-    after,
-    says,
-    world,
-)
+from tests.contract.agents import a2a_text, after, says
+from tests.contract.database import Database
+from tests.contract.queue_steps import HELLO, NO_SWEEP, beat, ended, held, item, order_of, send
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, POLLY, world
 
 MESSAGE = "workspace agent busy — request queued, will dispatch when capacity available"
 
@@ -54,7 +49,7 @@ def test_a_message_for_a_busy_target_waits(database: Database) -> None:
             assert (await item(it, "m2"))["caller_id"] is None
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -68,7 +63,7 @@ def test_busy_is_having_no_capacity(database: Database, active_tasks: int, capac
             assert (await send(it))[0] == (202 if waits else 200)
             assert len(it.bob.requests) == (0 if waits else 1)
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_busy_target_that_polls_gets_its_messages(database: Database) -> None:
@@ -79,7 +74,7 @@ def test_a_busy_target_that_polls_gets_its_messages(database: Database) -> None:
             assert (status, answer["delivery_mode"]) == (200, "poll")
             assert await it.rows.fetchval("SELECT count(*) FROM a2a_queue") == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_message_waits_once_however_often_it_is_sent(database: Database) -> None:
@@ -90,7 +85,7 @@ def test_a_message_waits_once_however_often_it_is_sent(database: Database) -> No
             assert {answer["queue_id"] for _, answer in answers_} == {str((await item(it, "m1"))["id"])}
             assert {answer["queue_depth"] for _, answer in answers_} == {1}
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_an_expired_item_does_not_stand_for_a_new_message(database: Database) -> None:
@@ -109,7 +104,7 @@ def test_an_expired_item_does_not_stand_for_a_new_message(database: Database) ->
                 (second, "queued", None),
             ]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_message_that_cannot_be_queued_is_told_to_come_back(database: Database) -> None:
@@ -129,7 +124,7 @@ def test_a_message_that_cannot_be_queued_is_told_to_come_back(database: Database
                 await it.rows.execute("ALTER TABLE gone RENAME TO a2a_queue")
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_client_that_hangs_up_leaves_all_or_nothing(database: Database) -> None:
@@ -146,7 +141,7 @@ def test_a_client_that_hangs_up_leaves_all_or_nothing(database: Database) -> Non
             items = await it.rows.fetch("SELECT idempotency_key FROM a2a_queue ORDER BY idempotency_key")
             assert [row[0] for row in inbound] == [row[0] for row in items]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 # Out of it
@@ -171,7 +166,7 @@ def test_a_heartbeat_with_capacity_drains_one_item(database: Database) -> None:
             inbound = await it.one("SELECT * FROM activity_logs WHERE message_id = 'm1'")
             assert (inbound["status"], json.loads(inbound["response_body"])) == ("ok", json.loads(a2a_text("hi")))
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_priority_comes_first_then_age(database: Database) -> None:
@@ -186,7 +181,7 @@ def test_priority_comes_first_then_age(database: Database) -> None:
             await ended(it, "info", "completed")
             assert await order_of(it) == ["urgent", "old", "young", "info"]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("status", ["paused", "removed", "hibernated", "failed"])
@@ -203,7 +198,7 @@ def test_a_workspace_that_does_not_work_is_not_drained(database: Database, statu
             assert it.bob.requests == []
             assert (await item(it, "m1"))["attempts"] == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_one_item_at_a_time(database: Database) -> None:
@@ -219,7 +214,7 @@ def test_one_item_at_a_time(database: Database) -> None:
             await ended(it, "m2", "completed")
             assert await order_of(it) == ["m1", "m2"]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 BUSY_ONCE_CLAIMED = """
@@ -253,7 +248,7 @@ def test_a_target_that_is_busy_again_keeps_its_item_and_its_attempts(database: D
             await beat(it)
             assert (await ended(it, "m1", "completed"))["attempts"] == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_moved_agent_is_found(database: Database) -> None:
@@ -271,7 +266,7 @@ def test_a_moved_agent_is_found(database: Database) -> None:
             await beat(it)
             await ended(it, "m1", "completed")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_two_claims_at_once_take_two_items(database: Database) -> None:
@@ -296,4 +291,4 @@ def test_two_claims_at_once_take_two_items(database: Database) -> None:
                 one.terminate()
                 other.terminate()
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

@@ -9,18 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.contract.queue_steps import NO_SWEEP, Database, beat, ended, item, order_of, waiting
-from tests.contract.world import (
-    BOB,
-    NOBODY,
-    Behaviour,
-    World,
-    after,
-    answers,
-    resets,
-    says,
-    world,
-)
+from tests.contract.agents import Behaviour, after, answers, resets, says
+from tests.contract.database import Database
+from tests.contract.queue_steps import NO_SWEEP, beat, ended, item, order_of, waiting
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import BOB, NOBODY, World, world
 
 CAPACITY_TEXT = "Delegation queued — target at capacity"
 
@@ -65,7 +58,7 @@ def test_a_delegation_waits_and_its_late_reply_completes_it(database: Database) 
             # The other delegation to the same target is untouched (INV-78).
             assert await it.kinds(other) == QUEUED_ROWS
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 JSON_RPC_ERROR = answers(b'{"jsonrpc":"2.0","id":"1","error":{"code":-32000,"message":"no"}}')
@@ -116,7 +109,7 @@ def test_what_the_agent_got_is_not_sent_again(
                     {"delegation_id": d, "target_id": BOB, "error": detail, "via": "queue_drain"},
                 )
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 RESTARTING = answers(b'{"error":"restarting","restarting":true}', status="503 X")
@@ -143,7 +136,7 @@ def test_what_was_not_delivered_has_five_attempts(
             assert await it.settled(d) == status
             assert len(it.bob.requests) == attempts
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 async def reported(it: World, d: str) -> None:
@@ -163,7 +156,7 @@ def test_what_was_reported_while_it_waited_is_not_sent(database: Database) -> No
             assert it.bob.requests == []
             assert [name for name, _ in await it.events(d)].count("DELEGATION_COMPLETE") == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_report_that_comes_first_keeps_the_drained_reply_out(database: Database) -> None:
@@ -179,7 +172,7 @@ def test_a_report_that_comes_first_keeps_the_drained_reply_out(database: Databas
                                   "AND activity_type = 'delegation' AND method = 'delegate_result'", d)  # fmt: skip
             assert json.loads(result[0])["text"] == "by other means"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 # Dropping
@@ -222,7 +215,7 @@ def test_a_dropped_item_fails_its_delegation(
             assert await it.settled(other) == "completed"
             assert await order_of(it) == [other]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 # Restarts and a database that fails
@@ -239,7 +232,7 @@ def test_what_was_claimed_and_never_sent_is_sent_after_a_restart(database: Datab
             assert await it.settled(d) == "completed"
             assert (await item(it, d))["attempts"] == 5
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_may_have_been_sent_fails_after_a_restart(database: Database) -> None:
@@ -257,7 +250,7 @@ def test_what_may_have_been_sent_fails_after_a_restart(database: Database) -> No
             assert (await it.kinds(d))[-1] == ("a2a_receive", "delegate_result", "error")
             assert len(it.bob.requests) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("fault", ["lose", "ack"])
@@ -281,4 +274,4 @@ def test_a_drain_survives_the_loss_of_any_message_to_the_database(database: Data
                 ("a2a_receive", "delegate_result", "ok"),
             ]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.contract.queue_steps import NO_SWEEP, Database, beat, ended, held
-from tests.contract.world import (
-    ANN,
-    BOB,
-    NOBODY,
-    POLLY,
-    a2a_text,
-    says,
-    world,
-)
+from tests.contract.agents import a2a_text, says
+from tests.contract.database import Database
+from tests.contract.queue_steps import NO_SWEEP, beat, ended, held
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, world
 
 # Asking how an item fares
 
@@ -52,7 +46,7 @@ def test_an_item_is_shown_to_its_parties(database: Database) -> None:
             assert {"dispatched_at", "completed_at"} < shown.keys()
             assert shown["response_body"] == json.loads(a2a_text("hi"))
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_party_with_a_token_has_to_show_it(database: Database) -> None:
@@ -79,7 +73,7 @@ def test_a_party_with_a_token_has_to_show_it(database: Database) -> None:
             ]:
                 assert (await it.get(path, **headers))[0] == status
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("value", ["0", "-5", "x", "1.5", "9" * 30])
@@ -90,7 +84,7 @@ def test_drop_stale_checks_its_arguments(database: Database, value: str) -> None
             assert status == 400
             assert (await it.post("/admin/a2a-queue/drop-stale?workspace_id=bob", {}))[0] == 400
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_drop_stale_is_for_the_operator_and_keeps_to_its_bounds(database: Database) -> None:
@@ -107,4 +101,4 @@ def test_drop_stale_is_for_the_operator_and_keeps_to_its_bounds(database: Databa
             for query, dropped in [("?max_age_minutes=62", 0), (f"?workspace_id={ANN}", 0), ("", 1), ("", 0)]:
                 assert await it.post(path + query, {}, **right) == (200, {"dropped": dropped})
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.contract.world import ANN, BOB, NOBODY, POLLY, World, after, says, world
+from tests.contract.agents import after, says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, World, world
 
-Database = tuple[str, str]
 ORDER = {"target_id": BOB, "task": "write the tests", "delegation_id": "d-1"}
 RECORDED = (202, {"delegation_id": "d-1", "status": "recorded"})
 DELEGATE, RESULT, INBOX = (
@@ -54,7 +56,7 @@ def test_a_recorded_delegation_leaves_its_rows_and_contacts_nobody(database: Dat
             assert await it.events("d-1") == [("DELEGATION_SENT", sent)]
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def test_what_is_malformed_is_refused_and_leaves_nothing(database: Database, bod
             assert await it.post(f"/workspaces/{ANN}/delegations/record", body) == (400, {"error": error})
             assert await everything(it) == [[], [], []]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_recording_needs_the_token_of_the_workspace(database: Database) -> None:
@@ -86,7 +88,7 @@ def test_recording_needs_the_token_of_the_workspace(database: Database) -> None:
             assert await record(it) == (401, {"error": "missing workspace auth token"})
             assert await everything(it) == [[], [], []]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_an_unknown_workspace_records_nothing(database: Database) -> None:
@@ -95,7 +97,7 @@ def test_an_unknown_workspace_records_nothing(database: Database) -> None:
             assert await record(it, by=NOBODY) == (404, {"error": "workspace not found"})
             assert await everything(it) == [[], [], []]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_recording_twice_is_recording_once(database: Database) -> None:
@@ -114,7 +116,7 @@ def test_recording_twice_is_recording_once(database: Database) -> None:
             with pytest.raises(TimeoutError):
                 await watcher.receive(timeout=0.1)
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_finished_delegation_does_not_begin_anew_when_its_activity_is_gone(database: Database) -> None:
@@ -129,7 +131,7 @@ def test_a_finished_delegation_does_not_begin_anew_when_its_activity_is_gone(dat
             assert (await report(it, BOB, "failed"))[0] == 409
             assert await everything(it) == before
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("fault", ["lose", "ack", "hush"])
@@ -153,7 +155,7 @@ def test_the_database_fails_at_any_message(database: Database, fault: str) -> No
                     await watcher.receive(timeout=0.05)
                 assert it.wire.struck or at > 4
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_database_that_refuses_is_a_500(database: Database) -> None:
@@ -165,7 +167,7 @@ def test_a_database_that_refuses_is_a_500(database: Database) -> None:
             finally:
                 await it.rows.execute("ALTER TABLE gone RENAME TO activity_logs")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("by", [ANN, BOB])
@@ -210,7 +212,7 @@ def test_a_report_of_either_party_ends_it_with_every_row(
             assert ledger["result_preview"] == more.get("response_preview")
             assert ledger["error_detail"] == more.get("error")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_reports_after_the_first_change_nothing(database: Database) -> None:
@@ -238,7 +240,7 @@ def test_reports_after_the_first_change_nothing(database: Database) -> None:
                 assert await report(it, stranger, "completed") == (404, {"error": "delegation not found"})
             assert await everything(it) == before
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ def test_malformed_reports_are_refused(database: Database, body: Any, error: str
             assert await it.post(f"/workspaces/{BOB}/delegations/d-1/update", body) == (400, {"error": error})
             assert await everything(it) == before
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(("ledger", "inbox"), [(False, True), (True, False)])
@@ -270,7 +272,7 @@ def test_the_flags_hold_for_recorded_work_too(database: Database, ledger: bool, 
             await report(it, BOB, "failed", error="why")
             assert [len(rows) for rows in await everything(it)] == [2 + inbox, int(ledger), 2]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_restart_leaves_recorded_work_to_its_agents(database: Database) -> None:
@@ -285,4 +287,4 @@ def test_a_restart_leaves_recorded_work_to_its_agents(database: Database) -> Non
             assert (await report(it, BOB, "completed", response_preview="late, and welcome"))[0] == 200
             assert await it.kinds("d-1") == [(*DELEGATE, "completed"), (*RESULT, "completed"), (*INBOX, "ok")]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

@@ -7,9 +7,11 @@ import json
 
 import pytest
 
-from tests.contract.world import ANN, BOB, POLLY, says, world
+from tests.contract.agents import says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, POLLY, world
 
-Database = tuple[str, str]
 CARL = "00000000-0000-4000-8000-00000000000d"
 CARD = {"name": "carl"}
 TOKEN_CHARS = 43
@@ -54,7 +56,7 @@ def test_a_new_agent_registers_once_and_then_needs_its_token(database: Database)
             dump = json.dumps([dict(row) for row in await it.rows.fetch("SELECT * FROM structure_events")], default=str)
             assert token not in dump
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_admin_token_opens_every_workspace(database: Database) -> None:
@@ -65,7 +67,7 @@ def test_the_admin_token_opens_every_workspace(database: Database) -> None:
             assert (await it.get(path, Authorization="Bearer wrong"))[0] == 401
             assert (await it.get(path, Authorization="Bearer root-of-all")) == (200, [])
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_registration_is_checked(database: Database, body: object, status: int) 
             got, _ = await it.post("/registry/register", body)
             assert got == status
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_loopback_is_refused_unless_allowed(database: Database) -> None:
@@ -101,7 +103,7 @@ def test_loopback_is_refused_unless_allowed(database: Database) -> None:
             assert await it.settled(body["delegation_id"]) == "failed"
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_heartbeats_move_the_status(database: Database, before: str, beat: dict[
             changed = [] if before == "removed" else ["TASK_UPDATED"]
             assert events == [*turned, *changed, "WORKSPACE_HEARTBEAT", "WORKSPACE_HEARTBEAT"]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_loopback_url_is_kept_and_any_other_replaced(database: Database) -> None:
@@ -146,7 +148,7 @@ def test_a_loopback_url_is_kept_and_any_other_replaced(database: Database) -> No
                 assert (await it.post("/registry/register", {"id": BOB, "url": offered, "agent_card": CARD}))[0] == 200
                 assert await it.rows.fetchval("SELECT url FROM workspaces WHERE id = $1", BOB) == kept
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_the_delivery_mode_is_what_was_asked_else_what_is_stored_else_push(
             assert tuple(event)[:2] == ("WORKSPACE_ONLINE", workspace)
             assert json.loads(event["payload"]) == {"delivery_mode": effective}
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_removed_workspace_stays_removed(database: Database) -> None:
@@ -188,7 +190,7 @@ def test_a_removed_workspace_stays_removed(database: Database) -> None:
             events = await it.rows.fetch("SELECT event_type FROM structure_events")
             assert [row[0] for row in events] == ["WORKSPACE_HEARTBEAT"]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(("decided", "after"), [(None, "offline"), ("paused", "paused"), ("removed", "removed")])
@@ -209,7 +211,7 @@ def test_who_falls_silent_goes_offline(database: Database, decided: str | None, 
             )
             assert gone == (after == "offline")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_registration_that_the_database_refuses_is_a_500_and_one_that_it_misses_a_503(database: Database) -> None:
@@ -225,7 +227,7 @@ def test_registration_that_the_database_refuses_is_a_500_and_one_that_it_misses_
             it.wire.silence()
             assert (await it.post("/registry/register", order))[0] == 503
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_a_bad_heartbeat_is_refused(database: Database, body: object) -> None:
         async with world(database) as it:
             assert (await it.post("/registry/heartbeat", body))[0] == 400
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_watchers_see_what_the_hierarchy_allows(database: Database) -> None:
@@ -271,7 +273,7 @@ def test_watchers_see_what_the_hierarchy_allows(database: Database) -> None:
                 with pytest.raises(TimeoutError):
                     await stranger.receive(timeout=0.2)
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_health_needs_nothing(database: Database) -> None:
@@ -281,4 +283,4 @@ def test_health_needs_nothing(database: Database) -> None:
             assert await it.get("/health") == (200, {"status": "ok"})
             assert (await it.get("/nowhere"))[0] == 404
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

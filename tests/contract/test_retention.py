@@ -9,9 +9,10 @@ from dataclasses import replace
 from reference_impl.clock import SystemClock
 from reference_impl.retention import Retention
 from reference_impl.store import Store
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
 from tests.contract.world import ANN, BOB, POLLY, World, world
 
-Database = tuple[str, str]
 AGED = "UPDATE activity_logs SET created_at = created_at - interval '8 days'"
 LOG = """
 INSERT INTO activity_logs (id, workspace_id, activity_type, status, created_at)
@@ -41,7 +42,7 @@ def test_rows_past_their_age_are_pruned_in_batches(database: Database) -> None:
             assert await it.rows.fetchval("SELECT count(*) FROM activity_logs") == 2
             assert await prune(it, days=6.8) == 2
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_belongs_to_an_open_delegation_stays(database: Database) -> None:
@@ -72,7 +73,7 @@ def test_what_belongs_to_an_open_delegation_stays(database: Database) -> None:
             assert await prune(it) == 3
             assert len(await it.kinds(waiting["delegation_id"])) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_ledger_outlives_the_activity_and_keeps_its_keys(database: Database) -> None:
@@ -92,7 +93,7 @@ def test_the_ledger_outlives_the_activity_and_keeps_its_keys(database: Database)
             assert (await it.post(path, {"status": "failed"}))[0] == 409
             assert await it.kinds(d) == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_broker_prunes_at_its_interval_and_outlives_a_fault(database: Database) -> None:
@@ -106,4 +107,4 @@ def test_the_broker_prunes_at_its_interval_and_outlives_a_fault(database: Databa
                     await asyncio.sleep(0.02)  # the database does not call back
             assert it.wire.struck
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

@@ -11,9 +11,11 @@ import time
 import aiohttp
 import pytest
 
-from tests.contract.world import ANN, BOB, World, after, says, world
+from tests.contract.agents import after, says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, World, world
 
-Database = tuple[str, str]
 COMMAND = (sys.executable, "-m", "reference_impl")
 UNKNOWN = "delivery_unknown: broker restarted while the request was in flight"
 
@@ -55,7 +57,7 @@ def test_what_ends_within_the_grace_ends_well_and_the_rest_is_recovered(database
             await rows_of(it, ids[0], "completed")
             assert len(it.bob.requests) == 2
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_stop_with_nothing_to_wait_for_is_quick(database: Database) -> None:
@@ -67,7 +69,7 @@ def test_a_stop_with_nothing_to_wait_for_is_quick(database: Database) -> None:
             await it.broker.stop()
             assert time.monotonic() - began < 1.0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_sweeper_and_retention_do_not_keep_a_stop_waiting_on_a_silent_database(database: Database) -> None:
@@ -86,12 +88,12 @@ def test_sweeper_and_retention_do_not_keep_a_stop_waiting_on_a_silent_database(d
             await it.restart()
             await rows_of(it, "d-1", "failed")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_sigterm_lets_the_service_finish_what_it_executes(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(1.0, says("in time"))) as it:
+        async with world(database.on_real_sockets(), after(1.0, says("in time"))) as it:
             await it.broker.stop()
             environment = {
                 **os.environ,

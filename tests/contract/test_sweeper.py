@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.contract.world import ANN, BOB, POLLY, World, after, says, world
+from tests.contract.agents import after, says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, POLLY, World, world
 
-Database = tuple[str, str]
 QUICK: dict[str, Any] = {"sweeper_interval_s": 0.1}
 WATCHFUL: dict[str, Any] = {"sweeper_interval_s": 0.1, "stuck_threshold_s": 0.3}
 OVERDUE = "deadline exceeded by sweeper"
@@ -85,7 +87,7 @@ def test_past_its_deadline_a_delegation_fails_once_and_its_caller_is_told(
                 await watcher.receive(timeout=0.05)
             assert (await it.post(f"/workspaces/{ANN}/delegations/{d}/update", {"status": "completed"}))[0] == 409
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_first_sweep_comes_before_the_broker_listens(database: Database) -> None:
@@ -96,7 +98,7 @@ def test_the_first_sweep_comes_before_the_broker_listens(database: Database) -> 
             await it.restart()
             assert await it.status(d) == "failed"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_is_not_overdue_is_left_alone(database: Database) -> None:
@@ -108,7 +110,7 @@ def test_what_is_not_overdue_is_left_alone(database: Database) -> None:
             assert await ledger_of(it, d) == before
             assert await it.status(d) == "queued"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_terminal_rows_are_never_touched(database: Database) -> None:
@@ -124,7 +126,7 @@ def test_terminal_rows_are_never_touched(database: Database) -> None:
             assert await ledger_of(it, d) == before
             assert len(await it.events(d)) == 3
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_is_executed_here_is_left_to_its_budget(database: Database) -> None:
@@ -137,7 +139,7 @@ def test_what_is_executed_here_is_left_to_its_budget(database: Database) -> None
             assert await it.settled(d) == "completed"
             assert (await ledger_of(it, d))["result_preview"] == "in time"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_report_and_the_deadline_have_one_winner(database: Database) -> None:
@@ -158,7 +160,7 @@ def test_a_report_and_the_deadline_have_one_winner(database: Database) -> None:
                                                                              "DELEGATION_FAILED")]) == 1  # fmt: skip
             assert winners == {"completed", "failed"}
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_silent_target_makes_its_delegation_stuck_and_tells_nobody(database: Database) -> None:
@@ -179,7 +181,7 @@ def test_a_silent_target_makes_its_delegation_stuck_and_tells_nobody(database: D
             assert (row["status"], row["result_preview"], row["error_detail"]) == ("completed", "at last", None)
             assert len(await it.kinds(d)) == 3
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("spoken", [[], [POLLY]])
@@ -193,7 +195,7 @@ def test_who_was_never_heard_or_is_heard_is_not_stuck(database: Database, spoken
                 await asyncio.sleep(0.1)
             assert (await ledger_of(it, d))["status"] == "queued"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_heartbeat_of_the_row_counts_before_that_of_the_target(database: Database) -> None:
@@ -207,7 +209,7 @@ def test_the_heartbeat_of_the_row_counts_before_that_of_the_target(database: Dat
             row = await becomes(it, d, "stuck")
             assert row["error_detail"] in ("no heartbeat for 5400s", "no heartbeat for 5401s")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_after_a_start_targets_are_given_time_to_be_heard(database: Database) -> None:
@@ -220,7 +222,7 @@ def test_after_a_start_targets_are_given_time_to_be_heard(database: Database) ->
             assert (await ledger_of(it, d))["status"] == "queued"
             await becomes(it, d, "stuck")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_deadline_wins_over_stuck(database: Database) -> None:
@@ -232,7 +234,7 @@ def test_the_deadline_wins_over_stuck(database: Database) -> None:
             await asyncio.sleep(0.3 + SWEEPS_S)
             assert (await ledger_of(it, d))["error_detail"] == OVERDUE
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_ledger_row_of_a_caller_that_is_gone_is_closed_alone(database: Database) -> None:
@@ -244,7 +246,7 @@ def test_the_ledger_row_of_a_caller_that_is_gone_is_closed_alone(database: Datab
             assert (await becomes(it, d, "failed"))["error_detail"] == OVERDUE
             assert await it.kinds(d) == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_delegation_that_ended_without_the_ledger_ends_there_as_it_did(database: Database) -> None:
@@ -255,7 +257,7 @@ def test_a_delegation_that_ended_without_the_ledger_ends_there_as_it_did(databas
             await it.rows.execute(LATER)
             assert (await becomes(it, d, "completed"))["error_detail"] is None
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("fault", ["lose", "ack", "hush"])
@@ -279,4 +281,4 @@ def test_the_sweeper_outlives_any_database_fault(database: Database, fault: str)
                 assert [name for name, _ in await it.events(d)] == ["DELEGATION_SENT", "DELEGATION_FAILED"]
                 assert it.wire.struck
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
