@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import asyncpg
 
-from tests.contract.world import ANN, BOB, World
+from tests.contract.world import ANN, BOB, World, until
 
 HELLO = {"method": "message/send", "params": {"message": {"messageId": "m1", "parts": []}}}
 NO_SWEEP = {"queue_sweep_interval_s": 60.0}
@@ -43,12 +42,12 @@ async def item(it: World, message_id: str) -> asyncpg.Record:
 
 async def ended(it: World, message_id: str, status: str, *, attempts: int | None = None) -> asyncpg.Record:
     """The item, once it has the status, after so many attempts."""
-    async with asyncio.timeout(8):
-        while True:
-            row = await item(it, message_id)
-            if row["status"] == status and attempts in (None, row["attempts"]):
-                return row
-            await asyncio.sleep(0.01)  # the database does not call back
+
+    async def look() -> asyncpg.Record | None:
+        row = await item(it, message_id)
+        return row if row["status"] == status and attempts in (None, row["attempts"]) else None
+
+    return await until(look)
 
 
 async def order_of(it: World) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 
 import pytest
 
@@ -94,22 +93,21 @@ def test_a_poll_target_gets_one_row_a_message(database: Database) -> None:
 
 def test_x_timeout_bounds_the_call(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(30, says("late"))) as it:
-            began = time.monotonic()
-            status, answer = await send(it, X_Timeout="1")
+        async with world(database, after(3600, says("late"))) as it:
+            with it.takes(1):
+                status, answer = await send(it, X_Timeout="1")
             assert (status, answer) == (502, {"error": "delivery_unknown: no reply in time"})
-            assert 0.9 < time.monotonic() - began < 2
 
     in_virtual_time(database, play())
 
 
 def test_a_client_that_hangs_up_after_contact_changes_nothing(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(0.3, says("hi"))) as it:
+        async with world(database, after(60, says("hi"))) as it:
             asking = asyncio.create_task(send(it))
             await it.bob.contacted.wait()
             asking.cancel()
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(120)
             row = await it.one("SELECT * FROM activity_logs")
             assert row["status"] == "ok"
             assert row["response_body"] is not None
@@ -122,7 +120,7 @@ def test_a_mode_that_cannot_be_read_is_no_push(database: Database, fault: str) -
     """Cancelled or timed out: nothing is sent. Any other error: pushed, after the event is stored."""
 
     async def play() -> None:
-        async with world(database, database_timeout_s=0.3) as it:
+        async with world(database) as it:
             for target in (POLLY, BOB):
                 await send(it, target)  # the statements are prepared: from now on a message each
             contacts = len(it.bob.requests)
@@ -131,16 +129,16 @@ def test_a_mode_that_cannot_be_read_is_no_push(database: Database, fault: str) -
             again = {**HELLO, "params": {"message": {"messageId": "m2", "metadata": {"delegation_id": "d"}}}}
             asking = asyncio.create_task(send(it, BOB, again))
             if fault == "cancel":
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(1)
                 asking.cancel()
                 await asyncio.wait([asking])
             else:
                 # Healed just after the read has timed out: by then everything is decided.
-                asyncio.get_running_loop().call_later(0.4, it.wire.heal)
+                asyncio.get_running_loop().call_later(it.config.database_timeout_s + 0.1, it.wire.heal)
                 status, answer = await asking
             it.wire.heal()
             assert it.wire.struck
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(60)
             events = await it.events("d")
             if fault == "lose":
                 assert status == 200

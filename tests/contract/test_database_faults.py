@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
-from typing import Any
 
 import pytest
 
@@ -15,7 +13,7 @@ from tests.contract.database import Database
 from tests.contract.virtual import in_virtual_time
 from tests.contract.world import ANN, BOB, World, world
 
-QUICK = {"database_timeout_s": 0.25, "recovery_interval_s": 0.4}
+LONG_S = 600.0
 
 
 async def check_terminal_once(it: World, d: str) -> str:
@@ -38,7 +36,7 @@ async def messages_of_one_delegation(it: World) -> int:
     it.wire.messages = 0
     _, body = await it.delegate()
     await it.settled(body["delegation_id"])
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(1)
     return it.wire.messages
 
 
@@ -47,8 +45,8 @@ def test_a_happy_delegation_takes_few_round_trips(database: Database) -> None:
         async with world(database) as it:
             fresh = await messages_of_one_delegation(it)
             warm = await messages_of_one_delegation(it)
-            assert fresh <= 30
-            assert warm <= 18
+            assert fresh <= 22
+            assert warm <= 13
 
     in_virtual_time(database, play())
 
@@ -56,18 +54,18 @@ def test_a_happy_delegation_takes_few_round_trips(database: Database) -> None:
 @pytest.mark.parametrize("key", [None, "k"])
 @pytest.mark.parametrize("fault", ["lose", "ack", "hush"])
 def test_a_fault_at_any_message(database: Database, fault: str, key: str | None) -> None:
-    async def play_at(at: int, settings: dict[str, Any]) -> bool:
-        async with world(database, **settings) as it:
-            watcher = await it.http.ws_connect(it.base + "/ws")
+    async def play_at(at: int) -> bool:
+        async with world(database) as it:
+            told = await it.watch()
             it.wire.arm(at, fault)
             asking = asyncio.create_task(it.delegate(**({"idempotency_key": key} if key else {})))
             if fault == "hush":
-                await asyncio.sleep(0.6)
+                await asyncio.sleep(2.5 * it.config.database_timeout_s)
                 it.wire.heal()
             status, body = await asking
             if status == 503:
                 assert key is not None
-                await asyncio.sleep(0.6)
+                await asyncio.sleep(1.5 * it.config.recovery_interval_s)
                 ids = [row[0] for row in await it.rows.fetch("SELECT DISTINCT delegation_id FROM activity_logs "
                                                              "WHERE delegation_id IS NOT NULL")]  # fmt: skip
                 assert len(ids) <= 1
@@ -79,11 +77,10 @@ def test_a_fault_at_any_message(database: Database, fault: str, key: str | None)
                 assert len(it.bob.requests) <= 1
                 assert it.bob.requests or ended == "failed"
                 # Told once, although the commit may have been tried more than once.
-                told = "DELEGATION_COMPLETE" if ended == "completed" else "DELEGATION_FAILED"
-                while (await watcher.receive_json(timeout=2))["event"] != told:
-                    pass
-                with pytest.raises(TimeoutError):
-                    await watcher.receive(timeout=0.05)
+                await asyncio.sleep(60)
+                end = "DELEGATION_COMPLETE" if ended == "completed" else "DELEGATION_FAILED"
+                assert [event["event"] for event in told].count(end) == 1
+                await check_terminal_once(it, d)
             contacts = await it.rows.fetchval("SELECT count(*) FROM activity_logs WHERE workspace_id = $1", BOB)
             assert contacts >= len(it.bob.requests)
             return it.wire.struck
@@ -92,11 +89,11 @@ def test_a_fault_at_any_message(database: Database, fault: str, key: str | None)
         # A key makes a difference only where the delegation is stored.
         for at in itertools.count(1) if key is None else range(1, 5):
             try:
-                if not await play_at(at, QUICK):
+                if not await play_at(at):
                     break
             except AssertionError as error:
                 raise AssertionError(f"message {at}: {error}") from error
-        assert at > (15 if key is None else 3)
+        assert at > (20 if key is None else 3)
 
     in_virtual_time(database, play())
 
@@ -105,7 +102,7 @@ def test_a_refused_delegation_that_was_stored_after_all_is_executed(database: Da
     """The acknowledgement of the insert is lost: 503, but the row is there, and the client may ask again."""
 
     async def play() -> None:
-        async with world(database, recovery_interval_s=60.0) as it:
+        async with world(database) as it:
             it.wire.arm(2, "ack")  # 1 prepares the statement
             assert await it.delegate(idempotency_key="k") == (503, {"error": "idempotency check unavailable"})
             status, body = await it.delegate(idempotency_key="k")
@@ -120,7 +117,7 @@ def test_a_refused_delegation_that_was_stored_after_all_is_executed(database: Da
 def test_a_lost_connection_hides_no_other_error(database: Database, error: type[BaseException]) -> None:
     async def play() -> None:
         async with world(database) as it:
-            store = await Store.open(it.config.database_url, timeout_s=1.0, size=1)
+            store = await Store.open(it.config.database_url, timeout_s=5.0, size=1)
 
             async def work(connection: Connection) -> None:
                 await connection.execute("BEGIN")
@@ -138,17 +135,19 @@ def test_a_lost_connection_hides_no_other_error(database: Database, error: type[
 
 def test_a_long_silence_ends_nothing_and_hangs_nothing(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(0.3, says("patient")), **QUICK) as it:
+        async with world(database, after(60, says("patient"))) as it:
             _, body = await it.delegate()
             await it.bob.contacted.wait()
             it.wire.silence()
-            began = time.monotonic()
-            _, untracked = await it.delegate()
+            patience_s = it.config.database_timeout_s
+            with it.takes(patience_s):
+                _, untracked = await it.delegate()
             assert untracked["warning"] == "delegation dispatched but status tracking unavailable"
-            assert (await it.delegate(idempotency_key="k"))[0] == 503
-            assert (await it.get(f"/workspaces/{ANN}/delegations"))[0] == 503
-            assert time.monotonic() - began < 1.5
-            await asyncio.sleep(1.0)
+            with it.takes(patience_s):
+                assert (await it.delegate(idempotency_key="k"))[0] == 503
+            with it.takes(patience_s):
+                assert (await it.get(f"/workspaces/{ANN}/delegations"))[0] == 503
+            await asyncio.sleep(LONG_S)
             assert len(it.bob.requests) == 1
             it.wire.heal()
             assert await check_terminal_once(it, body["delegation_id"]) == "completed"
@@ -163,13 +162,12 @@ def test_a_long_silence_ends_nothing_and_hangs_nothing(database: Database) -> No
 
 def test_stopping_does_not_wait_for_a_silent_database(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(30, says("never"))) as it:
+        async with world(database, after(3600, says("never"))) as it:
             _, body = await it.delegate()
             await it.settled(body["delegation_id"], "dispatched")
             it.wire.silence()
-            began = time.monotonic()
-            await it.broker.stop()
-            assert time.monotonic() - began < 0.3 + 1.0 + 0.5
+            with it.takes(it.config.grace_s + 1):
+                await it.broker.stop()
             it.wire.heal()
             await it.restart()
             assert await check_terminal_once(it, body["delegation_id"]) == "failed"
@@ -208,7 +206,7 @@ def test_a_broker_waits_for_its_database_at_start(database: Database) -> None:
             await it.broker.stop()
             it.wire.refusing = True
             starting = asyncio.create_task(it.restart())
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(LONG_S)
             assert not starting.done()
             it.wire.heal()
             await starting

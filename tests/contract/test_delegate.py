@@ -256,13 +256,13 @@ def test_a_poll_target_gets_a_row_and_no_request_and_reports_later(database: Dat
 
 def test_a_report_wins_over_the_reply_that_comes_later(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(0.3, says("too late"))) as it:
+        async with world(database, after(30, says("too late"))) as it:
             _, body = await it.delegate()
             d = body["delegation_id"]
             await it.settled(d, "dispatched")
             got, _ = await it.post(f"/workspaces/{BOB}/delegations/{d}/update", {"status": "failed"})
             assert got == 200
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(60)
             assert await it.kinds(d) == [
                 ("delegation", "delegate", "failed"),
                 (*RESULT, "failed"),

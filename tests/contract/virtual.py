@@ -2,7 +2,7 @@
 
 Everything of a test runs on one simulated machine that reaches the real Postgres over the simulated network. What the
 seed draws are the latencies: 5 to 20 microseconds a segment on the machine itself, up to half a millisecond to the
-database. `INSTANT_S` is more than the broker ever takes, on an idle network, for what it does without waiting.
+database.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from tests.contract.served import Served
 from tests.contract.world import Behaviour, world
 
 T = TypeVar("T")
-INSTANT_S = 0.05
 
 
 @contextlib.contextmanager

@@ -12,13 +12,14 @@ import json
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import asyncpg
+import pytest
 
 from reference_impl.app import Broker
 from reference_impl.config import Config
@@ -31,8 +32,15 @@ BOB = "00000000-0000-4000-8000-00000000000b"
 POLLY = "00000000-0000-4000-8000-00000000000c"
 NOBODY = "00000000-0000-4000-8000-0000000000ff"
 
-POLL_S = 0.05
-"""Between two looks at the database, which does not call back."""
+INSTANT_S = 0.05
+"""More than a broker in virtual time ever takes, on an idle network, for what it does without waiting."""
+
+T = TypeVar("T")
+
+
+def exactly(duration_s: float) -> Any:
+    """So long and not an instant longer; it compares with a number."""
+    return pytest.approx(duration_s, abs=INSTANT_S)
 
 
 class Clock:
@@ -49,11 +57,13 @@ class World:
     http: aiohttp.ClientSession
     bob: Agent
     wire: Wire
+    loop: asyncio.AbstractEventLoop
     tables: list[str]
     """The names of all of them."""
     draw: random.Random
     """Where ids come from."""
     broker: Broker = field(init=False)
+    watchers: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
     def now(self) -> datetime:
@@ -63,7 +73,15 @@ class World:
     @property
     def time_s(self) -> float:
         """The loop's clock."""
-        return asyncio.get_running_loop().time()
+        return self.loop.time()
+
+    @contextlib.contextmanager
+    def takes(self, duration_s: float) -> Iterator[None]:
+        """What is done inside takes exactly so long (in virtual time only)."""
+        began_s = self.time_s
+        yield
+        lasted_s = self.time_s - began_s
+        assert lasted_s == exactly(duration_s), f"it took {lasted_s:.3f} s, not {duration_s:g}"
 
     @property
     def base(self) -> str:
@@ -93,6 +111,18 @@ class World:
         async with self.http.get(self.base + path, headers=headers) as response:
             return response.status, await response.json()
 
+    async def watch(self) -> list[dict[str, Any]]:
+        """All that a watcher of /ws is told, from now on."""
+        told: list[dict[str, Any]] = []
+        socket = await self.http.ws_connect(self.base + "/ws")
+
+        async def read() -> None:
+            async for message in socket:
+                told.append(message.json())
+
+        self.watchers.append(asyncio.create_task(read()))
+        return told
+
     async def delegate(self, *, target: str = BOB, **body: Any) -> tuple[int, Any]:
         return await self.post(f"/workspaces/{ANN}/delegate", {"target_id": target, "task": "write the tests", **body})
 
@@ -101,12 +131,14 @@ class World:
             "SELECT status FROM activity_logs WHERE delegation_id = $1 AND method = 'delegate'", delegation_id
         )
 
-    async def settled(self, delegation_id: str, *statuses: str, within_s: float = 60.0) -> str:
+    async def settled(self, delegation_id: str, *statuses: str) -> str:
         """Wait until the delegate row has one of the statuses (completed or failed unless said)."""
-        async with asyncio.timeout(within_s):
-            while (status := await self.status(delegation_id)) not in (statuses or ("completed", "failed")):  # noqa: ASYNC110
-                await asyncio.sleep(POLL_S)
-        return str(status)
+
+        async def look() -> str | None:
+            status = await self.status(delegation_id)
+            return status if status in (statuses or ("completed", "failed")) else None
+
+        return await until(look)
 
     async def kinds(self, delegation_id: str) -> list[tuple[str, str, str]]:
         """(type, method, status) of every row that belongs to the delegation, in a fixed order."""
@@ -124,10 +156,28 @@ class World:
         )
         return [(row["event_type"], json.loads(row["payload"])) for row in rows]
 
+    async def ended_after_s(self, delegation_id: str) -> float:
+        """Seconds from the first of its events to the last, by the instants that the broker stored."""
+        lasted = await self.rows.fetchval(
+            "SELECT max(created_at) - min(created_at) FROM structure_events WHERE payload ->> 'delegation_id' = $1",
+            delegation_id,
+        )
+        return float(lasted.total_seconds())
+
     async def one(self, query: str, *arguments: Any) -> asyncpg.Record:
         rows = await self.rows.fetch(query, *arguments)
         assert len(rows) == 1, rows
         return rows[0]
+
+
+async def until(look: Callable[[], Awaitable[T | None]], *, within_s: float = 3600.0) -> T:
+    """What `look` finds at last, looking ever less often: the database does not call back."""
+    pause_s = 0.01
+    async with asyncio.timeout(within_s):
+        while (found := await look()) is None:
+            await asyncio.sleep(pause_s)
+            pause_s = min(1.5 * pause_s, 1.0)
+    return found
 
 
 @contextlib.asynccontextmanager
@@ -154,6 +204,7 @@ async def world(database: Database, *behaviours: Behaviour, **settings: Any) -> 
         http=aiohttp.ClientSession(),
         bob=bob,
         wire=wire,
+        loop=asyncio.get_running_loop(),
         tables=database.tables.tables,
         draw=random.Random(1),
     )
@@ -161,6 +212,8 @@ async def world(database: Database, *behaviours: Behaviour, **settings: Any) -> 
     try:
         yield it
     finally:
+        for watcher in it.watchers:
+            watcher.cancel()
         await it.http.close()
         await it.broker.stop()
         await it.rows.close()
