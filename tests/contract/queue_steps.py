@@ -9,7 +9,7 @@ import asyncpg
 from tests.contract.world import ANN, BOB, World, until
 
 HELLO = {"method": "message/send", "params": {"message": {"messageId": "m1", "parts": []}}}
-NO_SWEEP = {"queue_sweep_interval_s": 60.0}
+NO_SWEEP = {"queue_sweep_interval_s": 1e6}
 
 
 async def beat(it: World, *, active_tasks: int = 0, workspace: str = BOB) -> None:

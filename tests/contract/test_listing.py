@@ -22,7 +22,7 @@ def test_a_workspace_without_delegations_has_an_empty_list(database: Database) -
 
 def test_the_list_is_the_union_of_both_tables(database: Database) -> None:
     async def play() -> None:
-        async with world(database, says("one"), answers(b"", status="500 Oops"), after(1, says("x"))) as it:
+        async with world(database, says("one"), answers(b"", status="500 Oops"), after(60, says("x"))) as it:
             ids = []
             for wait in ("completed", "failed", "dispatched"):
                 _, body = await it.delegate()

@@ -14,7 +14,7 @@ from tests.contract.agents import Behaviour, after, answers, closes, resets, say
 from tests.contract.database import Database
 from tests.contract.mcp_client import COMPLETED, FAILED, check, detail, use
 from tests.contract.virtual import in_virtual_time
-from tests.contract.world import ANN, BOB, NOBODY, POLLY, world
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, exactly, world
 
 RPC_ERROR = answers(b'{"jsonrpc":"2.0","id":"1","error":{"code":-32603,"message":"no tokens left"}}')
 RESTARTING = answers(b'{"error":"restarting","restarting":true}', status="503 Busy")
@@ -25,7 +25,7 @@ RESTARTING = answers(b'{"error":"restarting","restarting":true}', status="503 Bu
 
 def test_an_asynchronous_task_is_queued_then_delivered(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(0.3, says("done"))) as it:
+        async with world(database, after(5, says("done"))) as it:
             text = await use(it, "delegate_task_async", workspace_id=BOB.upper(), task="write the tests")
             task = json.loads(text)
             d = task["task_id"]
@@ -77,7 +77,7 @@ def test_an_asynchronous_task_is_queued_then_delivered(database: Database) -> No
 )
 def test_a_failure_says_of_what_kind_it_is(database: Database, behaviour: Behaviour, error: str) -> None:
     async def play() -> None:
-        async with world(database, behaviour, retry_delay_s=8.0) as it:
+        async with world(database, behaviour) as it:
             d = json.loads(await use(it, "delegate_task_async", workspace_id=BOB, task="t"))["task_id"]
             assert await it.settled(d) == "failed"
             assert await check(it, d) == {"task_id": d, "target_id": BOB, "status": "failed", "error": error}
@@ -93,10 +93,11 @@ def test_an_offline_target_is_reported_at_once(database: Database) -> None:
     """The retry would come after the budget's end, so nobody waits for it."""
 
     async def play() -> None:
-        async with world(database, retry_delay_s=8.0) as it:
+        async with world(database) as it:
             it.bob.stop()
             d = json.loads(await use(it, "delegate_task_async", workspace_id=BOB, task="t"))["task_id"]
-            assert await it.settled(d, within_s=2) == "failed"
+            assert await it.settled(d) == "failed"
+            assert await it.ended_after_s(d) == exactly(0)
             assert await detail(it, d) == "target_offline: failed to reach workspace agent"
             assert await it.kinds(d) == FAILED
 
@@ -105,11 +106,11 @@ def test_an_offline_target_is_reported_at_once(database: Database) -> None:
 
 def test_what_was_not_delivered_is_retried_within_the_budget(database: Database) -> None:
     async def play() -> None:
-        async with world(database, RESTARTING, says("second")) as it:
+        async with world(database, RESTARTING, says("second"), mcp_async_budget_s=30.0) as it:
             d = json.loads(await use(it, "delegate_task_async", workspace_id=BOB, task="t"))["task_id"]
             await it.settled(d)
             assert (await check(it, d))["result"] == "second"
-            assert len(it.bob.requests) == 2
+            assert [at_s - it.bob.times[0] for at_s in it.bob.times] == [0, exactly(8)]
 
     in_virtual_time(database, play())
 
@@ -118,9 +119,10 @@ def test_an_asynchronous_task_ends_with_its_budget(database: Database) -> None:
     """D8: the last word is not written under the budget that has just run out."""
 
     async def play() -> None:
-        async with world(database, after(9, says("late")), mcp_async_budget_s=0.3) as it:
+        async with world(database, after(9, says("late"))) as it:
             d = json.loads(await use(it, "delegate_task_async", workspace_id=BOB, task="t"))["task_id"]
-            assert await it.settled(d, within_s=2) == "failed"
+            assert await it.settled(d) == "failed"
+            assert await it.ended_after_s(d) == exactly(8)
             assert await detail(it, d) == "execution budget exhausted"
             assert await it.kinds(d) == FAILED
 
@@ -221,8 +223,9 @@ def test_what_was_accepted_before_a_restart_is_executed_on_the_same_terms(databa
 
 def test_a_synchronous_task_is_answered_with_its_text(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(0.1, says("all 7 tests pass"))) as it:
-            assert await use(it, "delegate_task", workspace_id=BOB, task="t") == "all 7 tests pass"
+        async with world(database, after(29, says("all 7 tests pass"))) as it:
+            with it.takes(29):
+                assert await use(it, "delegate_task", workspace_id=BOB, task="t") == "all 7 tests pass"
             d = await it.rows.fetchval("SELECT delegation_id FROM delegations")
             assert await it.kinds(d) == COMPLETED
             assert (await check(it, d))["status"] == "completed"
@@ -236,13 +239,13 @@ def test_a_synchronous_task_is_answered_with_its_text(database: Database) -> Non
         (answers(b'{"error":"no"}', status="500 Oops"), "http_status: 500"),
         (answers(b"", status="200 OK"), "target_offline: agent returned empty response body"),
         (RPC_ERROR, "no tokens left"),
-        (after(9, says("late")), "execution budget exhausted"),
+        (after(31, says("late")), "execution budget exhausted"),
     ],
 )
 def test_a_synchronous_task_fails_with_its_reason(database: Database, behaviour: Behaviour, error: str) -> None:
     async def play() -> None:
-        async with world(database, behaviour, mcp_sync_budget_s=0.4) as it:
-            with pytest.raises(ToolError) as refusal:
+        async with world(database, behaviour) as it:
+            with it.takes(30 if "budget" in error else 0), pytest.raises(ToolError) as refusal:
                 await use(it, "delegate_task", workspace_id=BOB, task="t")
             assert str(refusal.value) == error
             d = await it.rows.fetchval("SELECT delegation_id FROM delegations")
@@ -264,7 +267,7 @@ def test_a_synchronous_task_for_a_poller_is_answered_as_queued(database: Databas
 
 def test_a_client_that_leaves_a_synchronous_task_finds_the_result_in_its_inbox(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(0.3, says("done"))) as it:
+        async with world(database, after(20, says("done"))) as it:
             asking = asyncio.create_task(use(it, "delegate_task", workspace_id=BOB, task="t"))
             await it.bob.contacted.wait()
             asking.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -61,7 +61,7 @@ def test_a_party_with_a_token_has_to_show_it(database: Database) -> None:
                     f"00000000-0000-4000-8000-0000000000{number:02}",
                     owner,
                     hashlib.sha256(token.encode()).digest(),
-                    datetime.now(UTC),
+                    it.now,
                 )
             path = f"/workspaces/{BOB}/a2a/queue/{queue_id}"
             for headers, status in [
@@ -92,7 +92,7 @@ def test_drop_stale_is_for_the_operator_and_keeps_to_its_bounds(database: Databa
         async with world(database, admin_token="root", **NO_SWEEP) as it:
             await it.rows.execute("UPDATE workspaces SET active_tasks = 1 WHERE id = $1", BOB)
             await held(it)
-            an_hour_ago = datetime.now(UTC) - timedelta(minutes=61)
+            an_hour_ago = it.now - timedelta(minutes=61)
             await it.rows.execute("UPDATE a2a_queue SET enqueued_at = $1", an_hour_ago)
             path = "/admin/a2a-queue/drop-stale"
             assert await it.post(path, {}) == (401, {"error": "missing admin auth token"})
