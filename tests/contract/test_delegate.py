@@ -97,6 +97,16 @@ def test_what_is_refused_leaves_no_trace(database: Database, body: object, statu
         (answers(b'{"result":{"artifacts":[{"parts":[{"kind":"text","text":"art"}]}]}}'), "completed", "art"),
         (answers(a2a_text("nul \x00 and \ud800")), "completed", "nul � and �"),
         (answers(a2a_text("é" * 5000)), "completed", "é" * 5000),
+        (answers(b'{"queued":true}'), "completed", '{"queued":true}'),
+        (answers(b'{"queued":"true"}', status="202 X"), "completed", '{"queued":"true"}'),
+        (answers(b"accepted", status="202 X"), "completed", "accepted"),
+        (
+            answers(
+                b'{"result":{"parts":[{"kind":"data"},{"kind":"text","text":"1st"},{"kind":"text","text":"2nd"}]}}'
+            ),
+            "completed",
+            "1st",
+        ),
         (answers(b'{"result":{"n":NaN}}'), "completed", '{"result":{"n":NaN}}'),
         (answers(b"[" * 5000), "completed", "[" * 5000),
         (answers(b""), "failed", "agent returned empty response body"),
@@ -211,6 +221,77 @@ def test_the_same_key_is_one_delegation_until_it_fails(database: Database) -> No
             assert third["delegation_id"] != second["delegation_id"]
             assert await it.settled(third["delegation_id"]) == "completed"
             assert await it.rows.fetchval("SELECT count(*) FROM delegations") == 3
+
+    in_virtual_time(database, play())
+
+
+def test_a_key_is_its_workspaces_own_and_an_empty_one_is_none(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            ids = set()
+            for source, key in [(ANN, "k"), (POLLY, "k"), (ANN, ""), (ANN, ""), (ANN, None), (ANN, "K"), (ANN, "k ")]:
+                body = {"target_id": BOB, "task": "t", "idempotency_key": key}
+                status, answer = await it.post(f"/workspaces/{source}/delegate", body)
+                assert status == 202, (source, key)
+                ids.add(answer["delegation_id"])
+                await it.settled(answer["delegation_id"])
+            assert len(ids) == len(it.bob.requests) == 7
+            keys = await it.rows.fetch("SELECT idempotency_key FROM delegations ORDER BY created_at")
+            assert [row[0] for row in keys] == ["k", "k", None, None, None, "K", "k "]
+
+    in_virtual_time(database, play())
+
+
+@pytest.mark.parametrize("status", ["pending", "dispatched", "queued", "in_progress", "stuck", "completed"])
+def test_whoever_asks_again_is_told_the_stored_status(database: Database, status: str) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            d = (await it.delegate(idempotency_key="k"))[1]["delegation_id"]
+            await it.settled(d)
+            await it.rows.execute("UPDATE activity_logs SET status = $1 WHERE method = 'delegate'", status)
+            stored = {"delegation_id": d, "status": status, "target_id": BOB, "idempotent_hit": True}
+            assert await it.delegate(idempotency_key="k", task="in other words") == (200, stored)
+            await asyncio.sleep(60)
+            assert len(it.bob.requests) == 1
+
+    in_virtual_time(database, play())
+
+
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.status = 'pending' THEN RAISE 'no'; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON activity_logs FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+
+
+def test_what_cannot_be_stored_is_executed_all_the_same_unless_it_has_a_key(database: Database) -> None:
+    """INV-05, D33; the rows that are missing come with the outcome."""
+
+    async def play() -> None:
+        async with world(database) as it:
+            await it.rows.execute(REFUSE)
+            try:
+                status, body = await it.delegate()
+                d = body["delegation_id"]
+                assert (status, body) == (
+                    202,
+                    {"delegation_id": d, "status": "delegated", "target_id": BOB,
+                     "warning": "delegation dispatched but status tracking unavailable"},
+                )  # fmt: skip
+                assert await it.delegate(idempotency_key="k") == (503, {"error": "idempotency check unavailable"})
+                await asyncio.sleep(600)
+            finally:
+                await it.rows.execute("DROP TRIGGER refuse ON activity_logs; DROP FUNCTION refuse()")
+            assert await it.kinds(d) == [
+                ("delegation", "delegate", "completed"),
+                (*RESULT, "completed"),
+                (*INBOX, "ok"),
+            ]
+            assert [str(row[0]) for row in await it.rows.fetch("SELECT delegation_id FROM delegations")] == [d]
+            assert [request["params"]["message"]["messageId"] for request in it.bob.requests] == [d]
 
     in_virtual_time(database, play())
 

@@ -8,11 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contract.agents import a2a_text, says
+from tests.contract.agents import a2a_text, answers, says
 from tests.contract.database import Database
 from tests.contract.queue_steps import NO_SWEEP, beat, ended, held
 from tests.contract.virtual import in_virtual_time
-from tests.contract.world import ANN, BOB, NOBODY, POLLY, world
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, exactly, world
+
+RESTARTING = answers(b'{"error":"restarting","restarting":true}', status="503 X")
 
 # Asking how an item fares
 
@@ -45,6 +47,24 @@ def test_an_item_is_shown_to_its_parties(database: Database) -> None:
             assert (shown["status"], shown["attempts"]) == ("completed", 1)
             assert {"dispatched_at", "completed_at"} < shown.keys()
             assert shown["response_body"] == json.loads(a2a_text("hi"))
+
+    in_virtual_time(database, play())
+
+
+def test_an_item_is_shown_with_what_there_is_to_say_of_it(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, RESTARTING, **NO_SWEEP) as it:
+            await beat(it, active_tasks=1)
+            began = it.now
+            path = f"/workspaces/{BOB}/a2a/queue/{await held(it, expires_in_seconds=90)}"
+            await beat(it)
+            row = await ended(it, "m1", "queued", attempts=1)
+            status, shown = await it.get(path, **{"X-Workspace-ID": ANN})
+            assert status == 200
+            assert (shown["attempts"], shown["last_error"]) == (1, "restarting")
+            assert shown["expires_at"] == row["expires_at"].isoformat()
+            assert (row["expires_at"] - began).total_seconds() == exactly(90)
+            assert shown.keys().isdisjoint({"dispatched_at", "completed_at", "response_body"})
 
     in_virtual_time(database, play())
 

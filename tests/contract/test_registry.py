@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 
 import pytest
@@ -55,6 +57,70 @@ def test_a_new_agent_registers_once_and_then_needs_its_token(database: Database)
             assert (await it.post(f"/workspaces/{CARL}{path}", body, **bearer))[0] == 401
             dump = json.dumps([dict(row) for row in await it.rows.fetch("SELECT * FROM structure_events")], default=str)
             assert token not in dump
+
+    in_virtual_time(database, play())
+
+
+def test_a_token_is_kept_as_its_hash_and_can_be_revoked(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, environment="production") as it:
+            order = {"id": CARL, "url": it.bob.url, "agent_card": CARD}
+            token = (await it.post("/registry/register", order))[1]["auth_token"]
+            row = await it.one("SELECT * FROM workspace_auth_tokens")
+            assert bytes(row["token_hash"]) == hashlib.sha256(token.encode()).digest()
+            assert (row["prefix"], str(row["workspace_id"]), row["revoked_at"]) == (token[:8], CARL, None)
+            assert len(base64.urlsafe_b64decode(token + "=")) == 32
+            path, bearer = f"/workspaces/{CARL}/delegations", {"Authorization": f"Bearer {token}"}
+            assert await it.get(path, **bearer) == (200, [])
+            assert (await it.get(path, Authorization=f"bearer  {token} "))[0] == 200
+            assert (await it.get(path, Authorization=f"Basic {token}"))[1] == {"error": "missing workspace auth token"}
+            await it.rows.execute("UPDATE workspace_auth_tokens SET revoked_at = $1", it.now)
+            assert await it.get(path, **bearer) == (401, {"error": "invalid workspace auth token"})
+            # Nobody has proved to be Carl any more, so the next to register is taken for him.
+            assert "auth_token" in (await it.post("/registry/register", order))[1]
+
+    in_virtual_time(database, play())
+
+
+@pytest.mark.parametrize(
+    ("told", "stored"),
+    [(0, 700), (None, 700), (-5, 700), (1, 1), (10**12, 10**12), (10**12 + 1, 10**12), (1.9, 1), (0.5, 700)],
+)
+def test_spending_is_what_was_told_within_its_bounds_and_nothing_says_nothing(
+    database: Database, told: float | None, stored: int
+) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            await it.rows.execute("UPDATE workspaces SET monthly_spend = 700 WHERE id = $1", BOB)
+            assert (await it.post("/registry/heartbeat", {"workspace_id": BOB, "monthly_spend": told}))[0] == 200
+            assert await it.rows.fetchval("SELECT monthly_spend FROM workspaces WHERE id = $1", BOB) == stored
+
+    in_virtual_time(database, play())
+
+
+def test_a_heartbeat_is_stored_and_told(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            facts = {"active_tasks": 3, "current_task": "digging"}
+            trouble = {"error_rate": 0.5, "sample_error": "no model", "runtime_state": "tired"}
+            await asyncio.sleep(100)
+            assert (await it.post("/registry/heartbeat", {"workspace_id": BOB, **facts, **trouble}))[0] == 200
+            row = await it.one("SELECT * FROM workspaces WHERE id = $1", BOB)
+            assert {name: row[name] for name in facts} == facts
+            assert (row["status"], row["last_error_rate"]) == ("degraded", 0.5)
+            assert abs((row["last_heartbeat_at"] - it.now).total_seconds()) < INSTANT_S
+            events = await it.rows.fetch("SELECT * FROM structure_events ORDER BY seq")
+            assert [(event["event_type"], json.loads(event["payload"])) for event in events] == [
+                ("WORKSPACE_DEGRADED", trouble),
+                ("TASK_UPDATED", facts),
+                ("WORKSPACE_HEARTBEAT", facts),
+            ]
+            assert {(str(event["workspace_id"]), event["created_at"]) for event in events} == {
+                (BOB, row["last_heartbeat_at"])
+            }
+            await asyncio.sleep(it.config.liveness_s + 1)
+            gone = await it.one("SELECT * FROM structure_events WHERE event_type = 'WORKSPACE_OFFLINE'")
+            assert json.loads(gone["payload"]) == {"last_heartbeat_at": row["last_heartbeat_at"].isoformat()}
 
     in_virtual_time(database, play())
 
