@@ -91,11 +91,29 @@ def test_a_poll_target_gets_one_row_a_message(database: Database) -> None:
     in_virtual_time(database, play())
 
 
-def test_x_timeout_bounds_the_call(database: Database) -> None:
+@pytest.mark.parametrize(
+    ("asked", "bound_s"),
+    [
+        ({"X_Timeout": "1"}, 1),
+        ({"X_Timeout": "1799"}, 1799),
+        ({"X_Timeout": "1801"}, 1800),
+        ({"X_Timeout": "9" * 30}, 1800),
+        ({"X_Timeout": "0"}, 1800),
+        ({"X_Timeout": "-1"}, 1800),
+        ({"X_Timeout": "1.5"}, 1800),
+        ({"X_Timeout": "soon"}, 1800),
+        ({}, 1800),
+    ],
+)
+def test_x_timeout_bounds_the_call_and_the_ceiling_always_does(
+    database: Database, asked: dict[str, str], bound_s: float
+) -> None:
+    """D6, D7."""
+
     async def play() -> None:
         async with world(database, after(3600, says("late"))) as it:
-            with it.takes(1):
-                status, answer = await send(it, X_Timeout="1")
+            with it.takes(bound_s):
+                status, answer = await send(it, **asked)
             assert (status, answer) == (502, {"error": "delivery_unknown: no reply in time"})
 
     in_virtual_time(database, play())

@@ -94,6 +94,33 @@ def test_a_watcher_that_leaves_makes_room(database: Database, monkeypatch: pytes
     in_virtual_time(database, play())
 
 
+def test_a_watcher_is_told_what_is_stored_as_it_is_stored(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, says("done"), answers(b"", status="500 X")) as it:
+            told = await it.watch()
+            for status in ("completed", "failed"):
+                assert await it.settled((await it.delegate())[1]["delegation_id"]) == status
+            await it.post("/registry/heartbeat", {"workspace_id": BOB, "current_task": "digging", "error_rate": 1})
+            await asyncio.sleep(it.config.liveness_s + 1)
+            stored = await it.rows.fetch("SELECT * FROM structure_events ORDER BY seq")
+            assert [event for event in told if event["event"] != "ACTIVITY_LOGGED"] == [
+                {
+                    "event": row["event_type"],
+                    "workspace_id": str(row["workspace_id"]),
+                    "timestamp": row["created_at"].isoformat(),
+                    "payload": json.loads(row["payload"]),
+                }
+                for row in stored
+            ]
+            assert [row["event_type"] for row in stored] == [
+                *("DELEGATION_SENT", "DELEGATION_STATUS", "DELEGATION_COMPLETE"),
+                *("DELEGATION_SENT", "DELEGATION_STATUS", "DELEGATION_FAILED"),
+                *("WORKSPACE_DEGRADED", "TASK_UPDATED", "WORKSPACE_HEARTBEAT", "WORKSPACE_OFFLINE"),
+            ]
+
+    in_virtual_time(database, play())
+
+
 @pytest.mark.parametrize(
     ("caller", "target", "behaviour", "told"),
     [

@@ -91,6 +91,18 @@ def test_past_its_deadline_a_delegation_fails_once_and_its_caller_is_told(
     in_virtual_time(database, play())
 
 
+def test_the_deadline_is_six_hours(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, **ALONE) as it:
+            d = await recorded(it)
+            await asyncio.sleep(6 * 3600 - 1)
+            assert await it.status(d) == "dispatched"
+            await it.settled(d)
+            assert 6 * 3600 <= await it.ended_after_s(d) <= 6 * 3600 + SWEEP_S
+
+    in_virtual_time(database, play())
+
+
 def test_the_first_sweep_comes_before_the_broker_listens(database: Database) -> None:
     async def play() -> None:
         async with world(database) as it:
@@ -145,6 +157,7 @@ def test_what_is_executed_here_is_left_to_its_budget(database: Database) -> None
 
 def test_a_report_and_the_deadline_have_one_winner(database: Database) -> None:
     async def play() -> None:
+        # So often that reports and sweeps meet.
         async with world(database, sweeper_interval_s=0.05) as it:
             winners = set()
             for number in range(40):

@@ -201,7 +201,7 @@ async def world(database: Database, *behaviours: Behaviour, **settings: Any) -> 
     it = World(
         config=replace(config, **settings),
         rows=await asyncpg.connect(database.url(host=database.host, port=database.port)),
-        http=aiohttp.ClientSession(),
+        http=aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3600)),
         bob=bob,
         wire=wire,
         loop=asyncio.get_running_loop(),
