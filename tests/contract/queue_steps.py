@@ -9,7 +9,8 @@ import asyncpg
 from tests.contract.world import ANN, BOB, World, until
 
 HELLO = {"method": "message/send", "params": {"message": {"messageId": "m1", "parts": []}}}
-NO_SWEEP = {"queue_sweep_interval_s": 1e6}
+NO_SWEEP: dict[str, Any] = {"queue_sweep_interval_s": 1e6}
+"""The queue is drained by heartbeats only, and does not talk to the database by itself."""
 
 
 async def beat(it: World, *, active_tasks: int = 0, workspace: str = BOB) -> None:

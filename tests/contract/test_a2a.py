@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
+from typing import Any
 
 import pytest
 
@@ -73,6 +75,59 @@ def test_answers(database: Database, behaviour: Behaviour, status: int, answer: 
             assert row["status"] == row_status
             assert json.loads(row["request_body"])["params"]["message"]["messageId"] == "m1"
             assert row["duration_ms"] is not None
+
+    in_virtual_time(database, play())
+
+
+TEXT_PART = {"kind": "text", "text": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "got"),
+    [
+        ({"method": "message/send",
+          "params": {"message": {"messageId": "m1", "parts": [{"type": "text", "text": "hi"}]}}},
+         {"jsonrpc": "2.0", "id": ..., "method": "message/send",
+          "params": {"message": {"messageId": "m1", "parts": [TEXT_PART]}}}),
+        ({"jsonrpc": "2.0", "id": 7, "method": "message/send", "params": {"message": {"parts": [TEXT_PART]}, "x": 1}},
+         {"jsonrpc": "2.0", "id": 7, "method": "message/send",
+          "params": {"message": {"messageId": ..., "parts": [TEXT_PART]}, "x": 1}}),
+        ({"method": "message/send", "params": {"message": {"messageId": 5}}},
+         {"jsonrpc": "2.0", "id": ..., "method": "message/send", "params": {"message": {"messageId": ...}}}),
+        ({"jsonrpc": "1.0"}, {"jsonrpc": "1.0"}),
+        ({}, {"jsonrpc": "2.0", "id": ..., "method": None, "params": None}),
+    ],
+)  # fmt: skip
+def test_what_is_missing_from_a_message_is_added(database: Database, sent: object, got: dict[str, Any]) -> None:
+    """`...` stands for a new UUID."""
+
+    def matches(expected: Any, found: Any) -> bool:
+        if expected is ...:
+            return str(uuid.UUID(found)) == found
+        if isinstance(expected, dict):
+            return expected.keys() == found.keys() and all(matches(expected[key], found[key]) for key in expected)
+        return bool(expected == found)
+
+    async def play() -> None:
+        async with world(database) as it:
+            assert (await send(it, body=sent))[0] == 200
+            (request,) = it.bob.requests
+            assert matches(got, request), request
+
+    in_virtual_time(database, play())
+
+
+def test_a_workspace_that_writes_to_itself_proves_nothing_and_others_do(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            await it.rows.execute(
+                "INSERT INTO workspace_auth_tokens (id, workspace_id, token_hash, prefix, created_at) "
+                "VALUES ($1, $2, $3, 'x', $4)", it.new_id(), BOB, b"x", it.now,
+            )  # fmt: skip
+            assert (await send(it, BOB, X_Workspace_ID=BOB))[0] == 200
+            assert (await send(it, BOB, X_Workspace_ID=ANN))[0] == 200  # has no token to show
+            refused = (401, {"error": "missing caller auth token"})
+            assert await send(it, POLLY, X_Workspace_ID=BOB) == refused
 
     in_virtual_time(database, play())
 

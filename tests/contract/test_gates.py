@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.agents import says
 from tests.contract.database import Database
-from tests.contract.queue_steps import beat
+from tests.contract.queue_steps import NO_SWEEP, beat
 from tests.contract.virtual import in_virtual_time
 from tests.contract.world import ANN, BOB, NOBODY, POLLY, World, exactly, world
 
@@ -167,7 +167,7 @@ def test_a_database_that_fails_at_a_gate(
     """INV-10, INV-16, D31: silence closes every gate; an error closes those that protect somebody."""
 
     async def play() -> None:
-        async with world(database, says("done"), queue_sweep_interval_s=1e6) as it:
+        async with world(database, says("done"), **NO_SWEEP) as it:
             await send(it)
             await send(it)  # every statement is prepared by now, and takes one message
             it.wire.arm(1 + GATES.index(gate), fault)
@@ -192,7 +192,7 @@ def test_a_silence_before_the_row_is_stored_sends_nothing(database: Database) ->
     """The row may be stored all the same, later: the message is told to be lost, and was never sent."""
 
     async def play() -> None:
-        async with world(database, queue_sweep_interval_s=1e6) as it:
+        async with world(database, **NO_SWEEP) as it:
             await send(it)
             await send(it)
             it.wire.arm(1 + GATES.index("row"), "hush")

@@ -87,7 +87,8 @@ class Handoffs(RuleBasedStateMachine):
         self.run(asyncio.sleep(duration_s))
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        return self.run(self.it.get(path) if method == "GET" else self.it.post(path, body))
+        status, answer = self.run(self.it.get(path) if method == "GET" else self.it.post(path, body))
+        return status, answer
 
     def now(self) -> float:
         """The time, when nothing is about to change."""

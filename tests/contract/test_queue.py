@@ -107,6 +107,19 @@ def test_an_expired_item_does_not_stand_for_a_new_message(database: Database) ->
     in_virtual_time(database, play())
 
 
+@pytest.mark.parametrize("lifetime", [None, 0, -1, True, "60", [60], 1e300])
+def test_a_lifetime_that_is_none_is_for_ever(database: Database, lifetime: object) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            await beat(it, active_tasks=1)
+            await held(it, expires_in_seconds=lifetime)
+            assert (await item(it, "m1"))["expires_at"] is None
+            await asyncio.sleep(600)
+            assert (await item(it, "m1"))["status"] == "queued"
+
+    in_virtual_time(database, play())
+
+
 def test_a_message_that_cannot_be_queued_is_told_to_come_back(database: Database) -> None:
     async def play() -> None:
         async with world(database, **NO_SWEEP) as it:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from reference_impl.retention import Retention
 from reference_impl.store import Store
 from tests.contract.database import Database
+from tests.contract.queue_steps import NO_SWEEP
 from tests.contract.virtual import in_virtual_time
 from tests.contract.world import ANN, BOB, POLLY, Clock, World, world
 
@@ -99,7 +100,7 @@ def test_the_ledger_outlives_the_activity_and_keeps_its_keys(database: Database)
 def test_the_broker_prunes_at_its_interval_and_outlives_a_fault(database: Database) -> None:
     async def play() -> None:
         # Nothing else talks to the database.
-        async with world(database, queue_sweep_interval_s=1e6, sweeper_interval_s=1e6) as it:
+        async with world(database, sweeper_interval_s=1e6, **NO_SWEEP) as it:
             interval_s = 6 * 3600
             await add_logs(it, 3, age_days=8)
             it.wire.arm(1, "lose")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.contract.agents import after, says
 from tests.contract.database import Database
+from tests.contract.queue_steps import NO_SWEEP
 from tests.contract.virtual import in_virtual_time
 from tests.contract.world import ANN, BOB, POLLY, World, exactly, until, world
 
@@ -19,8 +20,6 @@ LATER = "UPDATE delegations SET deadline = created_at"
 SWEEP_S, STUCK_S = 300.0, 600.0
 SWEEPS_S = 3.5 * SWEEP_S
 """Time for three sweeps."""
-ALONE: dict[str, Any] = {"queue_sweep_interval_s": 1e6}
-"""Nothing but the sweeper talks to the database."""
 
 
 async def polled(it: World) -> str:
@@ -93,7 +92,7 @@ def test_past_its_deadline_a_delegation_fails_once_and_its_caller_is_told(
 
 def test_the_deadline_is_six_hours(database: Database) -> None:
     async def play() -> None:
-        async with world(database, **ALONE) as it:
+        async with world(database, **NO_SWEEP) as it:
             d = await recorded(it)
             await asyncio.sleep(6 * 3600 - 1)
             assert await it.status(d) == "dispatched"
@@ -282,7 +281,7 @@ def test_a_delegation_that_ended_without_the_ledger_ends_there_as_it_did(databas
 def test_the_sweeper_outlives_any_database_fault(database: Database, fault: str) -> None:
     async def play() -> None:
         for at in range(1, 9):
-            async with world(database, **ALONE) as it:
+            async with world(database, **NO_SWEEP) as it:
                 d = await recorded(it)
                 it.wire.arm(at, fault)
                 await it.rows.execute(LATER)

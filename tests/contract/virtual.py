@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 from sim.kernel import Simulation
 from sim.kernel.postgres_gateway import Gateway
 from sim.worlds import libraries
+from tests.contract.agents import Behaviour
 from tests.contract.database import NODE, PORT, Database
 from tests.contract.served import Served
-from tests.contract.world import Behaviour, world
+from tests.contract.world import world
 
 T = TypeVar("T")
 

@@ -127,9 +127,10 @@ class World:
         return await self.post(f"/workspaces/{ANN}/delegate", {"target_id": target, "task": "write the tests", **body})
 
     async def status(self, delegation_id: str) -> str | None:
-        return await self.rows.fetchval(
+        found = await self.rows.fetchval(
             "SELECT status FROM activity_logs WHERE delegation_id = $1 AND method = 'delegate'", delegation_id
         )
+        return found and str(found)
 
     async def settled(self, delegation_id: str, *statuses: str) -> str:
         """Wait until the delegate row has one of the statuses (completed or failed unless said)."""
