@@ -1,8 +1,9 @@
 """The contract tests play in virtual time on a real Postgres, in one simulated process (`virtual`).
 
 Real sockets and real time have only `test_openapi` (schemathesis sends its requests with a library that blocks),
-and what starts `python -m reference_impl` as a process, to send it signals: `test_service` and the last of
-`test_stopping`. `test_targets` has neither broker nor database.
+`test_fuzz_smoke` (it is `make fuzz`, whose engine wants a thread of its own), and what starts `python -m
+reference_impl` as a process, to send it signals: `test_service` and the last of `test_stopping`. `test_targets` has
+neither broker nor database.
 """
 
 from __future__ import annotations

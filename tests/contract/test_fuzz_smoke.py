@@ -1,4 +1,4 @@
-"""A short run of `make fuzz`."""
+"""A short run of `make fuzz`, on real sockets as that is."""
 
 from __future__ import annotations
 

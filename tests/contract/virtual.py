@@ -20,13 +20,15 @@ from tests.contract.served import Served
 from tests.contract.world import world
 
 T = TypeVar("T")
+HORIZON_S = 3 * 24 * 3600.0
+"""A test that waits longer has hung."""
 
 
 @contextlib.contextmanager
 def simulation(database: Database, *, seed: int = 1) -> Iterator[Simulation]:
     """A simulated machine and the database, with nothing running yet."""
     libraries.renew()
-    with Simulation(seed) as made:
+    with Simulation(seed, horizon_s=HORIZON_S) as made:
         gateway = Gateway(database.backends, random=made.streams["schedule"], database=database.name)
 
         async def plug_in() -> None:
