@@ -6,6 +6,7 @@ import asyncio
 import json
 import uuid
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import asyncpg
 import pytest
@@ -194,7 +195,7 @@ def test_priority_comes_first_then_age(database: Database) -> None:
             await beat(it)
             await ended(it, "info", "completed")
             assert await order_of(it) == ["urgent", "old", "young", "info"]
-            assert [later - it.bob.times[0] for later in it.bob.times] == [exactly(10 * n) for n in range(4)]
+            assert [later - earlier for earlier, later in pairwise(it.bob.times)] == [exactly(10)] * 3
 
     in_virtual_time(database, play())
 

@@ -32,7 +32,7 @@ BOB = "00000000-0000-4000-8000-00000000000b"
 POLLY = "00000000-0000-4000-8000-00000000000c"
 NOBODY = "00000000-0000-4000-8000-0000000000ff"
 
-INSTANT_S = 0.05
+INSTANT_S = 0.03
 """More than a broker in virtual time ever takes, on an idle network, for what it does without waiting."""
 
 T = TypeVar("T")

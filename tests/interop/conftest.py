@@ -12,6 +12,6 @@ from tests.contract.database import Database, contract_database
 
 @pytest.fixture(scope="session")
 def database(postgres_server: EmbeddedPostgres) -> Iterator[Database]:
-    """On real sockets: the SDKs use threads."""
+    """On real sockets, on which the SDKs are used."""
     with contract_database(postgres_server, "interop") as made:
         yield made.on_real_sockets()
