@@ -88,6 +88,23 @@ def test_what_is_refused_leaves_no_trace(database: Database, body: object, statu
     in_virtual_time(database, play())
 
 
+def test_a_body_of_a_mebibyte_is_taken_to_the_last_byte(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            body = json.dumps({"target_id": BOB, "task": "TASK"}).encode()
+            body = body.replace(b"TASK", b"x" * (1024 * 1024 - len(body) + 4))
+            status, answer = await it.post(f"/workspaces/{ANN}/delegate", body)
+            assert status == 202
+            assert await it.settled(answer["delegation_id"]) == "completed"
+            (part,) = it.bob.requests[0]["params"]["message"]["parts"]
+            assert part["text"] == json.loads(body)["task"]
+            assert await it.post(f"/workspaces/{ANN}/delegate", body + b" ") == (
+                413, {"error": "request body too large", "truncated": True, "max_bytes": 1024 * 1024}
+            )  # fmt: skip
+
+    in_virtual_time(database, play())
+
+
 @pytest.mark.parametrize(
     ("behaviour", "status", "text"),
     [
@@ -117,6 +134,7 @@ def test_what_is_refused_leaves_no_trace(database: Database, body: object, statu
         (answers(b'{"error":"busy","busy":true}', status="503 Busy"), "failed", "busy"),
         (answers(b"", status="502 Bad Gateway"), "failed", "Bad Gateway"),
         (answers(b"{}", status="302 Found"), "failed", "Found"),
+        (answers(b"x" * (10 * 1024 * 1024)), "completed", "x" * (10 * 1024 * 1024)),
         (answers(b"x" * (10 * 1024 * 1024 + 1)), "failed", "reply too large"),
     ],
 )

@@ -178,6 +178,21 @@ def test_an_unresolvable_name_is_retried_and_fails(database: Database) -> None:
     in_virtual_time(database, play())
 
 
+def test_an_address_where_nobody_answers_is_given_up_in_time_and_tried_once_more(database: Database) -> None:
+    """A connection that takes too long was never made, so nothing was delivered."""
+
+    async def play() -> None:
+        async with world(database) as it:
+            await it.rows.execute("UPDATE workspaces SET url = 'http://10.99.99.99:9000/' WHERE id = $1", BOB)
+            d = (await it.delegate())[1]["delegation_id"]
+            assert await it.settled(d) == "failed"
+            assert (await it.events(d))[-1][1]["error"] == "failed to reach workspace agent"
+            # 10 s, 8 s and 10 s; aiohttp lets a connection time out at a whole second of the loop's clock.
+            assert 28 <= await it.ended_after_s(d) <= 30
+
+    in_virtual_time(database, play())
+
+
 def test_the_budget_ends_an_execution(database: Database) -> None:
     async def play() -> None:
         async with world(database, after(3600, says("late"))) as it:

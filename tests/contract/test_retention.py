@@ -46,6 +46,21 @@ def test_rows_past_their_age_are_pruned_in_batches(database: Database) -> None:
     in_virtual_time(database, play())
 
 
+def test_what_a_delegation_left_is_gone_after_seven_days(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, sweeper_interval_s=1e6, **NO_SWEEP) as it:
+            d = (await it.delegate())[1]["delegation_id"]
+            await it.settled(d)
+            await asyncio.sleep(7 * 24 * 3600 - 60)
+            assert len(await it.kinds(d)) == 3
+            await asyncio.sleep(6 * 3600 + 60)
+            assert await it.kinds(d) == []
+            (entry,) = (await it.get(f"/workspaces/{ANN}/delegations"))[1]
+            assert (entry["delegation_id"], entry["status"]) == (d, "completed")
+
+    in_virtual_time(database, play())
+
+
 def test_what_belongs_to_an_open_delegation_stays(database: Database) -> None:
     async def play() -> None:
         async with world(database) as it:

@@ -20,7 +20,7 @@ from tests.contract.served import Served
 from tests.contract.world import world
 
 T = TypeVar("T")
-HORIZON_S = 3 * 24 * 3600.0
+HORIZON_S = 10 * 24 * 3600.0
 """A test that waits longer has hung."""
 
 
