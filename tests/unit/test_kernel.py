@@ -142,6 +142,16 @@ def test_entropy_follows_the_seed() -> None:
     assert play(main, seed=1) != play(main, seed=2)
 
 
+def test_what_is_drawn_in_one_step_is_not_drawn_again_in_the_next() -> None:
+    async def draw() -> Any:
+        return uuid.uuid4(), random.random(), os.urandom(4)
+
+    with Simulation(1) as stepped, Simulation(1) as again:
+        first, second = stepped.run(draw()), stepped.run(draw())
+        assert all(mine != its for mine, its in zip(first, second, strict=True))
+        assert (first, second) == (again.run(draw()), again.run(draw()))
+
+
 def test_a_paused_node_stands_still_and_then_catches_up_in_order() -> None:
     async def main(sim: Simulation) -> list[tuple[str, float]]:
         seen: list[tuple[str, float]] = []
