@@ -59,6 +59,24 @@ class Broker:
             raise RuntimeError("the broker does not listen; await start() first")
         return int(self._runner.addresses[0][1])
 
+    async def serve(self, stopping: asyncio.Event, *, on_listening: Callable[[], None] = lambda: None) -> None:
+        """Start, and stop when `stopping` is set, even while still starting. Raises what `start` raises."""
+        starting = asyncio.ensure_future(self.start())
+        waiting = asyncio.ensure_future(stopping.wait())
+        try:
+            # The database may stay away for long; a signal ends the wait for it too.
+            await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                on_listening()
+                await waiting
+        finally:
+            starting.cancel()
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await starting
+            await self.stop()
+
     async def start(self) -> None:
         """Connect, recover, sweep, then listen. While the database is away, keep trying."""
         config, opened = self._config, self._opened

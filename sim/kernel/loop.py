@@ -226,8 +226,13 @@ class SimLoop(FencedLoop):
                     continue
                 try:
                     handle._context.run(callback, *handle._args)
-                except (SystemExit, KeyboardInterrupt, OutsideFailure):
+                except (KeyboardInterrupt, OutsideFailure):
                     raise
+                except SystemExit as error:
+                    owner = handle._context.get(RUNNING)
+                    if owner is None or owner.node.on_exit is None:
+                        raise
+                    owner.node.on_exit(error)
                 except BaseException as error:
                     self._callback_failed(handle, error)
             if self._stopping:

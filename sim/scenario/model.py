@@ -272,6 +272,14 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """A node is asked to end, as by SIGTERM. It starts again `restart_after_s` after it is gone, or never."""
+
+    node: str
+    restart_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
     """A node stands still (needs a duration)."""
 
@@ -286,7 +294,7 @@ class Disconnect:
     ending: Literal["close", "reset"] = "close"
 
 
-Action: TypeAlias = AddToxic | Down | Kill | Pause | Disconnect
+Action: TypeAlias = AddToxic | Down | Kill | Stop | Pause | Disconnect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,6 +170,44 @@ def test_a_paused_node_stands_still_and_then_catches_up_in_order() -> None:
     ]
 
 
+def test_a_node_that_exits_is_gone_alone_and_says_so() -> None:
+    async def main(sim: Simulation) -> list[str]:
+        seen: list[str] = []
+        node = sim.node("quitter")
+
+        def exited(reason: SystemExit) -> None:
+            node.kill()
+            seen.append(f"exited: {reason}")
+
+        async def bystander() -> None:
+            await asyncio.sleep(2)
+            seen.append("never said")
+
+        async def quitter() -> None:
+            await asyncio.sleep(1)
+            sys.exit("no disk")
+
+        node.on_exit = exited
+        node.spawn(bystander())
+        node.spawn(quitter())
+        await asyncio.sleep(10)
+        return seen
+
+    assert play(main) == ["exited: no disk"]
+
+
+def test_an_exit_that_nobody_expects_ends_the_simulation() -> None:
+    async def main(sim: Simulation) -> None:
+        async def quitter() -> None:
+            sys.exit("no disk")
+
+        sim.node("quitter").spawn(quitter())
+        await asyncio.sleep(10)
+
+    with pytest.raises(SystemExit, match="no disk"):
+        play(main)
+
+
 def test_timers_of_two_nodes_at_one_instant_come_in_either_order_but_keep_their_own() -> None:
     async def main(sim: Simulation) -> str:
         order: list[str] = []

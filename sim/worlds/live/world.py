@@ -206,6 +206,15 @@ class LiveWorld:
         """Power cut."""
         self._machine(node).kill()
 
+    def stop(self, node: str, gone: Callable[[], None]) -> None:
+        """SIGTERM."""
+
+        async def leave() -> None:
+            if await self._machine(node).leave():
+                gone()
+
+        self.start_client(leave())
+
     def start(self, node: str) -> None:
         """Start the node's program again."""
         self._machine(node).start()
