@@ -229,8 +229,9 @@ def _runner(services: Services) -> web.AppRunner:
         rate_limit.install(app, services.config)
     routes.add_routes(app)
     # A client that hangs up cancels its handler. What must survive that is detached.
-    grace_s = services.config.grace_s
-    return web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=grace_s)
+    # aiohttp waits for so long twice: before and after it stops reading what a request still has to send.
+    patience_s = services.config.grace_s / 2
+    return web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=patience_s)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

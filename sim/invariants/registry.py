@@ -13,6 +13,7 @@ from sim.invariants import (
     listing,
     liveness,
     mcp,
+    process,
     push_fallback,
     queue,
     reporting,
@@ -43,6 +44,12 @@ ALL: tuple[Invariant, ...] = (
         "S1, S3; decisions §5",
         liveness.accepted_work_ends,
         _ROWS,
+    ),
+    Invariant(
+        "INV-08",
+        "A broker that is asked to stop is gone within its grace.",
+        "decisions §5",
+        process.stopped_within_its_grace,
     ),
     Invariant(
         "INV-10",
@@ -321,6 +328,12 @@ ALL: tuple[Invariant, ...] = (
         "G",
         queue.at_most_five_attempts,
         _ROWS,
+    ),
+    Invariant(
+        "INV-77",
+        "The broker's process ends only if it is killed or asked to, whatever fails in it, and until then it answers.",
+        "6faea202",
+        process.goes_on_answering,
     ),
     Invariant(
         "INV-78",

@@ -25,6 +25,7 @@ from .spoiled_queues import QUEUE
 from .spoiled_records import RECORDS
 from .spoiled_reports import REPORTS
 from .spoiled_routes import ROUTES
+from .spoiled_stops import STOPS
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
@@ -39,7 +40,7 @@ class Case:
     subject: str
 
 
-TABLES = (EXECUTIONS, ROUTES, ATTEMPTS, OUTCOMES, RECORDS, KEYS, MCP, QUEUE, CURSORS, REPORTS)
+TABLES = (EXECUTIONS, ROUTES, ATTEMPTS, OUTCOMES, RECORDS, KEYS, MCP, QUEUE, CURSORS, REPORTS, STOPS)
 CASES = tuple(Case(*spoiled) for table in TABLES for spoiled in table)
 
 
