@@ -38,8 +38,8 @@ class Invoke:
     `arguments`, with workspaces by name: `delegate` {target, task, key}, `mcp` {target, tool, task}, `check`
     {delegation (an op)}, `record` {target, task, id (None: `recorded_id_of(op)`)}, `send` {target, text,
     expires_in_s} (its message id is `message_id_of(op)`), `report` {delegation, status, text}, `inbox` {since (the
-    row past which is read, None: a window of time)}, `heartbeat` {active_tasks, spend_cents}, `register`
-    {delivery}.
+    row past which is read, None: a window of time), query (None, or what is asked for instead)}, `heartbeat`
+    {active_tasks, spend_cents}, `register` {delivery}.
     """
 
     at_s: float

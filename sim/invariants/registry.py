@@ -295,6 +295,13 @@ ALL: tuple[Invariant, ...] = (
         _ROWS,
     ),
     Invariant(
+        "INV-71",
+        "A message for a busy agent is queued although its client has hung up.",
+        "#2930",
+        queue.queued_without_its_client,
+        _ROWS,
+    ),
+    Invariant(
         "INV-72",
         "A message has at most one item that waits or is on its way.",
         "042",
@@ -376,6 +383,12 @@ ALL: tuple[Invariant, ...] = (
         "later activity",
         inbox_cursor.foreign_cursors_give_nothing,
         _ROWS,
+    ),
+    Invariant(
+        "INV-92",
+        "A read of the inbox with a parameter that makes no sense is answered 400, and never as if it were not there.",
+        "#2268",
+        inbox_cursor.senseless_parameters_are_refused,
     ),
     Invariant(
         "INV-95",

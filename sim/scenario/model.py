@@ -109,12 +109,14 @@ class Report:
 class ReadInbox:
     """One poll of `of`'s inbox, past the cursor of its last successful poll in this run.
 
-    `cursor`: past that of another workspace, or `lost`: past a row that is nowhere.
+    `cursor`: past that of another workspace, or `lost`: past a row that is nowhere. `query`: the query string, as it
+    is sent, of a read that has nothing to do with any cursor.
     """
 
     op: str
     of: str
     cursor: str | None = None
+    query: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,7 +109,8 @@ def _together(together: Together) -> str:
 def _inbox(operation: ReadInbox) -> str:
     cursors = {None: "", "lost": " past a lost cursor"}
     past = cursors.get(operation.cursor, f" past the cursor of {operation.cursor}")
-    return f"{operation.op}: {operation.of} reads its inbox{past}"
+    by = f" by {operation.query!r}" if operation.query is not None else ""
+    return f"{operation.op}: {operation.of} reads its inbox{past}{by}"
 
 
 def _heartbeat(operation: Heartbeat) -> str:

@@ -181,6 +181,11 @@ STEPS: list[tuple[str, Step, str]] = [
         Step(does=Heartbeat(op="h1", of="bob", spend_cents=7)),
         "h1: bob is alive with 0 active tasks, having spent 7 cents",
     ),
+    (
+        "{inbox: {of: ann, query: source=agent&since_secs=60}}",
+        Step(does=ReadInbox(op="i1", of="ann", query="source=agent&since_secs=60")),
+        "i1: ann reads its inbox by 'source=agent&since_secs=60'",
+    ),
     ("{inbox: {of: ann}}", Step(does=ReadInbox(op="i1", of="ann")), "i1: ann reads its inbox"),
     ("{list: {of: ann}}", Step(does=ListDelegations(op="l1", of="ann")), "l1: ann lists its delegations"),
     ("{heartbeat: {of: bob}}", Step(does=Heartbeat(op="h1", of="bob")), "h1: bob is alive with 0 active tasks"),
