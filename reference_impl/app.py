@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -70,12 +71,17 @@ class Broker:
                 starting.result()
                 on_listening()
                 await waiting
-        finally:
-            starting.cancel()
-            waiting.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await starting
-            await self.stop()
+        except (Exception, asyncio.CancelledError):
+            await self._give_up(starting, waiting)
+            raise
+        await self._give_up(starting, waiting)
+
+    async def _give_up(self, starting: asyncio.Future[None], waiting: asyncio.Future[Any]) -> None:
+        starting.cancel()
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await starting
+        await self.stop()
 
     async def start(self) -> None:
         """Connect, recover, sweep, then listen. While the database is away, keep trying."""

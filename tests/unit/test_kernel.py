@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import itertools
 import logging
 import os
@@ -300,3 +302,31 @@ def test_what_a_program_logs_when_its_world_is_thrown_away_is_not_heard(caplog: 
         simulation.run(main())
     logging.getLogger("program").error("and goes on")
     assert [record.message for record in caplog.records] == ["and goes on"]
+
+
+def test_what_awaits_in_its_finally_when_its_world_is_thrown_away_does_not_complain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is there again when it was closed, and goes on to the next callback when it is destroyed."""
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+
+    async def needs_a_loop() -> None:
+        asyncio.get_running_loop()
+
+    async def waits(never: asyncio.Future[None]) -> None:
+        await never
+
+    async def work() -> None:
+        async with contextlib.AsyncExitStack() as opened:
+            opened.push_async_callback(needs_a_loop)
+            for _ in range(2):
+                opened.push_async_callback(waits, asyncio.get_running_loop().create_future())
+
+    async def main(sim: Simulation) -> None:
+        sim.node("worker").spawn(work())
+        await asyncio.sleep(1)
+
+    play(main)
+    gc.collect()
+    assert complaints == []
