@@ -20,7 +20,7 @@ from fakes.agent import AgentSaw
 from fakes.watcher import Event, Watcher
 from reference_impl.config import Config
 from sim.history import Broadcast, Contact, Final, History, ModeRead, Row
-from sim.scenario.model import AddToxic, Kill, Scenario, Trigger
+from sim.scenario.model import AddToxic, Kill, Scenario, Stop, Trigger
 from sim.worlds.broker_settings import configured, flags_of
 from sim.worlds.components import live_postgres
 from sim.worlds.components.live_postgres import LivePostgres
@@ -273,4 +273,4 @@ class LiveWorld:
 
 def _starts(scenario: Scenario, node: str) -> int:
     """How often a node's program is started: at first, and after each power cut."""
-    return 1 + sum(isinstance(fault.do, Kill) and fault.do.node == node for fault in scenario.faults)
+    return 1 + sum(isinstance(fault.do, Kill | Stop) and fault.do.node == node for fault in scenario.faults)
