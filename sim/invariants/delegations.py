@@ -148,6 +148,7 @@ def _read_entries(view: View) -> None:
     open_nodes: dict[str, faults.Disturbance] = {}
     struck: list[faults.Disturbance] = []
     stopped: set[str] = set()
+    down: set[str] = set()
     for index, entry in enumerate(view.history.entries):
         if isinstance(entry, Contact):
             request = requests.get((entry.agent, entry.contact))
@@ -173,13 +174,17 @@ def _read_entries(view: View) -> None:
             if (disturbance := open_faults.pop(entry.fault, None)) is not None:
                 disturbance.ended_s = entry.at_s
         elif isinstance(entry, NodeChanged):
-            if entry.change in ("killed", "paused"):
+            if entry.change in ("killed", "paused", "stopping", "stopped"):
                 stopped.add(entry.node)
+                if entry.change != "paused":
+                    down.add(entry.node)
                 if entry.node not in open_nodes:
                     open_nodes[entry.node] = faults.of_node(entry)
                     view.disturbances.append(open_nodes[entry.node])
-            elif (disturbance := open_nodes.pop(entry.node, None)) is not None:
-                disturbance.ended_s = entry.at_s
+            elif entry.change == "started" or entry.node not in down:
+                down.discard(entry.node)
+                if (disturbance := open_nodes.pop(entry.node, None)) is not None:
+                    disturbance.ended_s = entry.at_s
         else:
             view.final, view.final_index = entry, index
     # A fault that stops a node is over when the node runs again, which only the node's own changes tell.

@@ -13,6 +13,7 @@ from sim.invariants import (
     listing,
     liveness,
     mcp,
+    process,
     push_fallback,
     queue,
     reporting,
@@ -43,6 +44,12 @@ ALL: tuple[Invariant, ...] = (
         "S1, S3; decisions §5",
         liveness.accepted_work_ends,
         _ROWS,
+    ),
+    Invariant(
+        "INV-08",
+        "A broker that is asked to stop is gone within its grace.",
+        "decisions §5",
+        process.stopped_within_its_grace,
     ),
     Invariant(
         "INV-10",
@@ -288,6 +295,13 @@ ALL: tuple[Invariant, ...] = (
         _ROWS,
     ),
     Invariant(
+        "INV-71",
+        "A message for a busy agent is queued although its client has hung up.",
+        "#2930",
+        queue.queued_without_its_client,
+        _ROWS,
+    ),
+    Invariant(
         "INV-72",
         "A message has at most one item that waits or is on its way.",
         "042",
@@ -321,6 +335,12 @@ ALL: tuple[Invariant, ...] = (
         "G",
         queue.at_most_five_attempts,
         _ROWS,
+    ),
+    Invariant(
+        "INV-77",
+        "The broker's process ends only if it is killed or asked to, whatever fails in it, and until then it answers.",
+        "6faea202",
+        process.goes_on_answering,
     ),
     Invariant(
         "INV-78",
@@ -363,6 +383,12 @@ ALL: tuple[Invariant, ...] = (
         "later activity",
         inbox_cursor.foreign_cursors_give_nothing,
         _ROWS,
+    ),
+    Invariant(
+        "INV-92",
+        "A read of the inbox with a parameter that makes no sense is answered 400, and never as if it were not there.",
+        "#2268",
+        inbox_cursor.senseless_parameters_are_refused,
     ),
     Invariant(
         "INV-95",

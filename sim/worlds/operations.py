@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 from sim.history import Json, Member, recorded_id_of
 from sim.mcp_answers import task_of
@@ -28,6 +29,7 @@ from sim.worlds.http_client import Answer
 
 BACKLOG_S = 600
 """How far back a poller without a cursor looks (contract, §2.7)."""
+_IN_A_QUERY = "=&%+:"
 LOST_CURSOR = "00000000-0000-4000-8000-000000000000"
 """The id of a row that is nowhere."""
 
@@ -77,7 +79,7 @@ class Memory:
             key, document = ("task_id", task_of(body)) if isinstance(operation, Mcp) else ("delegation_id", body)
             if isinstance(document, dict) and isinstance(document.get(key), str):
                 self.delegation_ids[operation.op] = document[key]
-        elif isinstance(operation, ReadInbox):
+        elif isinstance(operation, ReadInbox) and operation.query is None:
             if answer.status == 410:
                 self.cursors.pop(operation.of, None)
             elif answer.status == 200 and isinstance(body, list) and body:
@@ -150,12 +152,14 @@ def _report(step: Report, memory: Memory) -> Request:
 
 
 def _inbox(step: ReadInbox, memory: Memory) -> Request:
+    inbox = f"/workspaces/{memory.workspace_id(step.of)}/activity"
+    if step.query is not None:
+        return Request("inbox", step.of, "GET", f"{inbox}?{quote(step.query, safe=_IN_A_QUERY)}", more={"since": None})
     cursor = LOST_CURSOR if step.cursor == "lost" else memory.cursors.get(step.cursor or step.of)
     if cursor is None and step.cursor is not None:
         raise NotPossible(f"{step.cursor} has no cursor yet")
     window = f"since_secs={BACKLOG_S}" if cursor is None else f"since_id={cursor}"
-    path = f"/workspaces/{memory.workspace_id(step.of)}/activity?type=a2a_receive&{window}"
-    return Request("inbox", step.of, "GET", path, more={"since": cursor})
+    return Request("inbox", step.of, "GET", f"{inbox}?type=a2a_receive&{window}", more={"since": cursor})
 
 
 def _list(step: ListDelegations, memory: Memory) -> Request:

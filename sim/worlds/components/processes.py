@@ -97,6 +97,12 @@ class Child:
             self.popen.wait()
         self._close_pipes()
 
+    async def over(self) -> None:
+        """Return when it has ended, for whatever reason."""
+        while not self.ended:  # noqa: ASYNC110
+            # A process does not call back.
+            await asyncio.sleep(0.01 * getattr(asyncio.get_running_loop(), "scale", 1.0))
+
     def failure(self, problem: str) -> ComponentFailed:
         """An error that says what its log ends with."""
         lines = self.log.read_text(errors="backslashreplace").splitlines()[-_TAIL_LINES:] if self.log.exists() else []

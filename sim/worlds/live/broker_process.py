@@ -65,6 +65,17 @@ class LiveBroker:
             self._child.kill()
             self._child = None
 
+    async def leave(self) -> bool:
+        """Ask it to end, and wait until it is gone; False if it was killed before."""
+        child = self._child
+        if child is not None:
+            child.signal(signal.SIGTERM)
+            await child.over()
+            if self._child is not child:
+                return False
+            self.kill()
+        return True
+
     def close(self) -> None:
         """The run is over."""
         if self._child is not None:

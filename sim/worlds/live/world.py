@@ -21,7 +21,7 @@ from fakes.agent import AgentSaw
 from fakes.watcher import Event, Watcher
 from reference_impl.config import Config
 from sim.history import Broadcast, Contact, Final, History, ModeRead, Row
-from sim.scenario.model import AddToxic, Kill, Scenario, Trigger
+from sim.scenario.model import AddToxic, Kill, Scenario, Stop, Trigger
 from sim.worlds.broker_settings import configured, flags_of
 from sim.worlds.components import live_postgres
 from sim.worlds.components.live_postgres import LivePostgres
@@ -225,6 +225,15 @@ class LiveWorld:
         """Power cut."""
         self._machine(node).kill()
 
+    def stop(self, node: str, gone: Callable[[], None]) -> None:
+        """SIGTERM."""
+
+        async def leave() -> None:
+            if await self._machine(node).leave():
+                gone()
+
+        self.start_client(leave())
+
     def start(self, node: str) -> None:
         """Start the node's program again."""
         self._machine(node).start()
@@ -283,4 +292,4 @@ class LiveWorld:
 
 def _starts(scenario: Scenario, node: str) -> int:
     """How often a node's program is started: at first, and after each power cut."""
-    return 1 + sum(isinstance(fault.do, Kill) and fault.do.node == node for fault in scenario.faults)
+    return 1 + sum(isinstance(fault.do, Kill | Stop) and fault.do.node == node for fault in scenario.faults)
