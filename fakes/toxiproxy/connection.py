@@ -2,8 +2,8 @@
 
 Theory: TCP's semantics go through unchanged. A FIN is passed on as a FIN and leaves the other direction alone; a RST is
 passed on as a RST behind the data that preceded it; a destination that does not read stops the source from being read.
-Toxics stand in the order in which they were added, the oldest closest to the source, as in Toxiproxy. One that a trigger
-adds stands before all others, so that what was on its way when the trigger fired is not touched.
+Toxics stand in the order in which they were added, the oldest closest to the source, as in Toxiproxy. One that a
+trigger adds stands before all others, so that what was on its way when the trigger fired is not touched.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec, TypeAlias, TypeVar
 
+from fakes.toxiproxy.addresses import joined
 from fakes.toxiproxy.connection import Carried, Connection, Side
 from fakes.toxiproxy.frames import Framer
 from fakes.toxiproxy.http_frames import http_framers
@@ -33,6 +34,10 @@ _FRAMERS: Mapping[TrafficProtocol, Callable[[], tuple[Framer, Framer]]] = {
     "http": http_framers,
     "postgres": postgres_framers,
 }
+
+
+def _uncounted(listen: str, upstream: str) -> Mapping[Stream, Carried]:
+    return {stream: Carried() for stream in STREAMS}
 
 
 def _always(source: random.Random) -> Draws:
@@ -64,7 +69,8 @@ class Proxy:
     `random` draws which connections a toxic strikes, jitter and slices; where connections race each other, give a
     function instead: the generator for the nth connection and one of its streams. With `listen_port=0` the system picks
     the port, which then stays the same through `disable` and `enable`. `protocol` is what its traffic is read as, from
-    the first connection on; without it, the first trigger says so, and earlier connections pass unread.
+    the first connection on; without it, the first trigger says so, and earlier connections pass unread. `carried` says
+    what a new connection counts its bytes in, by `listen` and `upstream`.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class Proxy:
         *,
         random: random.Random | Draws,
         protocol: TrafficProtocol | None = None,
+        carried: Callable[[str, str], Mapping[Stream, Carried]] = _uncounted,
     ) -> None:
         self.name = name
         self.port = listen_port
@@ -94,20 +101,19 @@ class Proxy:
         self._wanted = False
         self._enabling: asyncio.Task[None] | None = None
         self._home = contextvars.copy_context()
-        self.carried: Mapping[Stream, Carried] = {stream: Carried() for stream in STREAMS}
-        """What new connections count their bytes in."""
+        self._carried = carried
 
     # --- state, in Toxiproxy's words -----------------------------------------------------------------------------
 
     @property
     def listen(self) -> str:
         """Where clients connect, as `host:port`."""
-        return f"{self._listen_host}:{self.port}"
+        return joined(self._listen_host, self.port)
 
     @property
     def upstream(self) -> str:
         """Where connections lead, as `host:port`."""
-        return f"{self._upstream[0]}:{self._upstream[1]}"
+        return joined(*self._upstream)
 
     @property
     def enabled(self) -> bool:
@@ -136,6 +142,11 @@ class Proxy:
             self._reserved.close()
             self._reserved = None
         await asyncio.sleep(0)  # transports close their sockets in the loop's next turn
+
+    async def settled(self) -> None:
+        """Return when a listener that is coming up is up. Raises OSError if it cannot."""
+        if self._enabling is not None:
+            await self._enabling
 
     def disable(self) -> None:
         """Refuse new connections and end the live ones, by FIN. The port stays ours."""
@@ -261,7 +272,12 @@ class Proxy:
 
     def _accept(self) -> Side:
         self._connection_count += 1
-        connection = Connection(upstream=self._upstream, taps=self._taps(), carried=self.carried, over=self._forget)
+        connection = Connection(
+            upstream=self._upstream,
+            taps=self._taps(),
+            carried=self._carried(self.listen, self.upstream),
+            over=self._forget,
+        )
         drawing = self._connections[connection] = _Drawing(self._draws, self._connection_count)
         for toxic in self._toxics.values():
             connection.add(toxic, drawing.of(toxic), strikes=drawing.strikes(toxic), first=False)
