@@ -1,4 +1,4 @@
-"""The one table of what our server does unlike Toxiproxy 2.12 on purpose: each line has a test, and is in the README."""
+"""The one table of what our server does unlike Toxiproxy 2.12 on purpose; each has a test, and is in the README."""
 
 from __future__ import annotations
 
