@@ -1,1 +1,5 @@
-"""A fault proxy with Toxiproxy's vocabulary: `proxy` (start here), `toxics`, `triggers`, `window`."""
+"""A fault proxy with Toxiproxy's vocabulary, as a part of a program and as a server; README.md says how to use both.
+
+On any loop, the simulated one too: `proxy` (start here), `connection`, `stages`, `toxics`, `triggers`, `window`.
+The server around it, on real sockets only: `server`, `api`, `collection`, `served_proxy`, and what it shares with Go.
+"""

@@ -70,7 +70,7 @@ def test_latency_with_jitter_never_reorders_and_is_seeded() -> None:
             writer.write(bytes([number]))
             await asyncio.sleep(0.002)
         assert await reader.readexactly(10) == bytes(range(10))
-        gaps.append([proxy._random.random()])
+        gaps.append([proxy._draws(1, "downstream").random()])
 
     play(check, seed=3)
     play(check, seed=3)

@@ -16,8 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from fakes.toxiproxy.connection import Observer
-from fakes.toxiproxy.proxy import Proxy
+from fakes.toxiproxy.proxy import Observer, Proxy
 from fakes.toxiproxy.toxics import Toxic
 from sim.scenario.model import AddToxic, Down, OnCommit, OnQuery, OnRequest, OnResponse, OnStatus, Scenario, Trigger
 from sim.worlds.components.toxiproxy import Toxiproxy
