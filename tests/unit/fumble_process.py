@@ -84,7 +84,7 @@ class Command:
     def __init__(self, process: subprocess.Popen[str], mark: str, temporary: Path) -> None:
         self.process = process
         self._mark = f"{MARK}={mark}".encode()
-        self._temporary = temporary
+        self.temporary = temporary
 
     def wait_until_it_catches_signals(self) -> None:
         """From here on an interrupt is the command's business, and not Python's."""
@@ -118,7 +118,7 @@ class Command:
         deadline = time.monotonic() + within_s
         while True:
             processes = sorted({*self._marked(), *filter(_is_alive, others)})
-            files = list(self._temporary.iterdir())
+            files = list(self.temporary.iterdir())
             if not processes and not files:
                 return
             if time.monotonic() > deadline:
