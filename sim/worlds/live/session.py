@@ -80,8 +80,8 @@ def live_session(
     with (
         tempfile.TemporaryDirectory(prefix="fumble-live-") as temporary,
         record.holding("folder", temporary),
-        live_postgres.obtained(postgres) as server,
-        toxiproxy.obtained(toxiproxy_at, folder=(folder := logs or Path(temporary))) as proxy,
+        live_postgres.obtained(postgres, record=record) as server,
+        toxiproxy.obtained(toxiproxy_at, folder=(folder := logs or Path(temporary)), record=record) as proxy,
     ):
         yield LiveSession(server, proxy, folder, time_scale, record)
 
