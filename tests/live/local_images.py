@@ -70,7 +70,7 @@ def postgres() -> Iterator[str]:
     package = folder.parent
     files = {Path("/bin/sh"): Path("/bin/sh").resolve()}
     libraries = package.with_name(package.name + ".libs")
-    names = [*(f"bin/{name}" for name in ("postgres", "initdb", "psql")), "lib", "share"]
+    names = [*(f"bin/{name}" for name in ("postgres", "initdb")), "lib", "share"]
     for source in [folder / name for name in names] + [libraries] * libraries.is_dir():
         for path in [source] if source.is_file() else filter(Path.is_file, source.rglob("*")):
             files[WHEEL / path.relative_to(package.parent)] = path

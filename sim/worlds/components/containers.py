@@ -130,6 +130,8 @@ def _described(
         raise ComponentFailed(
             f"a {part.name} container needs the Python package {error.name}; fix: {_INSTALL}"
         ) from None
+    except ValueError as error:
+        raise ComponentFailed(f"testcontainers: {error}; fix: correct that setting, or unset it") from None
     if "TESTCONTAINERS_RYUK_DISABLED" not in os.environ and "ryuk.disabled" not in settings.tc_properties:
         settings.ryuk_disabled = True
     address = get_docker_host() or "unix:///var/run/docker.sock"
@@ -176,5 +178,6 @@ def _said_clearly(problem: str, fix: str) -> Iterator[None]:
         raise
     except Exception as error:
         # Of docker, requests or testcontainers, and to the user all of them mean the same.
-        said = str(error).partition("\n")[0][:300] or type(error).__name__
+        told = str(getattr(error, "explanation", None) or error)
+        said = told.partition("\n")[0][:300] or type(error).__name__
         raise ComponentFailed(f"{problem}: {said}\nfix: {fix}") from None

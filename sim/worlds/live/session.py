@@ -7,7 +7,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -78,12 +78,24 @@ def live_session(
     """
     record = record_of_this_process()
     with (
-        tempfile.TemporaryDirectory(prefix="fumble-live-") as temporary,
-        record.holding("folder", temporary),
+        _temporary_folder(record) as temporary,
         live_postgres.obtained(postgres, record=record) as server,
         toxiproxy.obtained(toxiproxy_at, folder=(folder := logs or Path(temporary)), record=record) as proxy,
     ):
         yield LiveSession(server, proxy, folder, time_scale, record)
+
+
+@contextmanager
+def _temporary_folder(record: RunRecord) -> Iterator[str]:
+    """It is no longer noted when it is removed, whatever was the reason."""
+    folder = tempfile.TemporaryDirectory(prefix="fumble-live-")
+    with ExitStack() as noted:
+        noted.enter_context(record.holding("folder", folder.name))
+        try:
+            yield folder.name
+        finally:
+            folder.cleanup()
+            noted.close()
 
 
 def _run(coroutine: Coroutine[Any, Any, T], time_scale: float) -> T:
