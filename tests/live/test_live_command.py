@@ -159,7 +159,9 @@ def test_what_cannot_be_played_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_everything(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
-    with started(["live", "good.yaml", "--toxiproxy", "embedded", "--time-scale", "1"], folder=tmp_path) as running:
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    command = ["live", "good.yaml", "--toxiproxy", "embedded", "--time-scale", "1"]
+    with started(command, folder=tmp_path, environment=state) as running:
         assert "live: Postgres" in running.wait_for_progress()
         time.sleep(1.0)  # anywhere between the start of the first process and the quiet time
         running.process.send_signal(number)
@@ -167,6 +169,7 @@ def test_an_interrupt_ends_everything(tmp_path: Path, number: signal.Signals) ->
         assert running.process.returncode == 130
         assert "interrupted after 0 of 1 runs" in stderr
         running.assert_nothing_left(within_s=5.0)
+    assert "nothing was left by killed runs" in fumble("doctor", folder=tmp_path, environment=state).stdout
 
 
 def test_a_killed_run_leaves_no_process_and_doctor_names_its_folder(tmp_path: Path) -> None:
