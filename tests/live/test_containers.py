@@ -71,6 +71,19 @@ def test_a_scenario_is_played_through_containers(
     assert ours(engine, images) == []
 
 
+def test_two_runs_do_not_meet_at_one_port(
+    tmp_path: Path, engine: docker.DockerClient, images: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUMBLE_TOXIPROXY_IMAGE", images["FUMBLE_TOXIPROXY_IMAGE"])
+    record = RunRecord(tmp_path / "record.json")
+    with toxiproxy.obtained("docker", folder=tmp_path, record=record) as first:
+        assert first.version()
+        with toxiproxy.obtained("docker", folder=tmp_path, record=record) as second:
+            assert second.version() and second.address != first.address
+            assert len(json.loads((tmp_path / "record.json").read_text())["things"]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("after_s", [0.3, 0.8, 1.5, 3.0])
 def test_an_interrupt_removes_the_containers(
     tmp_path: Path, engine: docker.DockerClient, images: dict[str, str], after_s: float
