@@ -100,7 +100,13 @@ def _when_it_answers(container: Container, password: str) -> tuple[str, int, str
     while True:
         if (code := container.exit_code) is not None:
             raise container.failure(f"ended with exit code {code}")
-        for host, port in container.addresses(_PORT):
+        try:
+            addresses = container.addresses(_PORT)
+        except ComponentFailed:
+            if container.exit_code is None:
+                raise
+            continue
+        for host, port in addresses:
             with suppress(OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
                 return host, port, asyncio.run(_version(host, port, password))
         if time.monotonic() > give_up_s:
