@@ -65,7 +65,10 @@ class LiveWorld:
             Config(host="127.0.0.1", port=self._port.number, environment="development", allow_loopback=True), scenario
         )
         members = members_of(scenario)
-        self.history = History(members, flags_of(self._config), watches_database=True)
+        flags = flags_of(self._config)
+        # What a process takes to close is no setting, so it does not hurry.
+        flags = replace(flags, closing_s=flags.closing_s * time_scale)
+        self.history = History(members, flags, watches_database=True)
         self._agents = {
             workspace.name: LiveAgent(
                 workspace.name,
