@@ -1,7 +1,8 @@
 """Accepted work gets on (INV-01 to INV-03), judged after everything has healed and the system has settled.
 
 What a fault made impossible is excused only where it struck: a client that hangs up excuses nothing. A broker that
-was never started again has nothing to get on with, so the run is not judged for liveness then.
+was never started again has nothing to get on with, so the run is not judged for liveness then. What was accepted with
+the warning that it could not be stored is promised for as long as that broker's process lives (decisions, §6; INV-05).
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ def _unfinished(view: View, each: Delegation) -> str | None:
     if not each.delegate_rows:
         if not (each.accepted or each.requests) or each.key_reused:
             return None
+        if each.untracked and any(at_s >= each.asked_s for at_s in view.broker_ended_s):
+            return None  # only the broker's memory had it, as the answer warned
         return "was accepted, and the broker knows nothing of it at the end"
     if each.status in _UNFINISHED and not each.recorded:  # what was recorded waits for a report, or its deadline
         return f"is still {each.status} after everything has healed and settled"
