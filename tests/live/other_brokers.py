@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from sim import cli
 from sim.worlds.components.processes import Port
 
+REPOSITORY = Path(__file__).parents[2]
+TIMEOUT_S = 120
 BROKER = Path(__file__).with_name("other_broker.py")
 ADAPTER = """
 paths: {mcp: none, record: none, report: none, send: none, events: none}
@@ -53,13 +52,11 @@ def adapter(folder: Path, text: str = ADAPTER) -> str:
     return str(file)
 
 
-def played(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+def played(*arguments: str, env: Mapping[str, str] | None = None) -> tuple[int, list[dict[str, Any]]]:
     """`fumble live`: its exit code and its runs."""
-    capsys.readouterr()
-    code = cli.main(["live", "--output", "json", *arguments])
-    out, err = capsys.readouterr()
-    assert out, err
-    return code, json.loads(out)["runs"]
+    done = live("--output", "json", *arguments, env=env)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)["runs"]
 
 
 def broken(run: Mapping[str, Any]) -> set[str]:
@@ -67,10 +64,9 @@ def broken(run: Mapping[str, Any]) -> set[str]:
     return {violation["invariant"] for violation in run["violations"]}
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What a refused `fumble live` says."""
-    capsys.readouterr()
-    code = cli.main(["live", *arguments])
-    _, err = capsys.readouterr()
-    assert code == 4, err
-    return err
+def live(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """`fumble live` as a process."""
+    command = [sys.executable, "-m", "sim.cli", "live", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=TIMEOUT_S, cwd=REPOSITORY, env={**os.environ, **(env or {})}
+    )

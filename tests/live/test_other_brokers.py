@@ -1,12 +1,10 @@
-"""A broker that shares no code with ours is played against over HTTP: when correct it passes, and each defect is found."""
+"""A broker that shares no code with ours, over HTTP: when it is correct it passes, and each of its defects is found."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from tests.live.other_brokers import adapter, broken, other_broker, played, story
+from .other_brokers import adapter, broken, other_broker, played, story
 
 ANSWERED = """
 title: A push delegation is answered
@@ -20,11 +18,10 @@ expect:
 """
 
 
-def test_a_correct_broker_passes_over_http_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_correct_broker_passes_over_http_alone(tmp_path: Path) -> None:
     with other_broker() as url:
-        code, runs = played(
-            capsys, story(tmp_path, "answered", ANSWERED), "--broker-url", url, "--adapter", adapter(tmp_path)
-        )
+        named = ("--broker-url", url, "--adapter", adapter(tmp_path))
+        code, runs = played(story(tmp_path, "answered", ANSWERED), *named)
     assert [(run["verdict"], run["violations"]) for run in runs] == [("passed", [])]
     assert code == 0
     assert broken(runs[0]) == set()
