@@ -34,8 +34,27 @@ from sim.invariants.messages import TERMINAL_EVENTS, Delegation, Event, Message,
 from sim.invariants.requests import Request
 from sim.mcp_answers import task_of, text_of
 
-Part: TypeAlias = Literal["rows", "inbox", "listing", "mode_reads"]
-"""A part of a history that a run may be unable to observe; what clients and agents saw is always there."""
+Part: TypeAlias = Literal[
+    "rows",
+    "sequence",
+    "ledger",
+    "events",
+    "queue",
+    "workspaces",
+    "inbox",
+    "listing",
+    "statuses",
+    "told",
+    "fallbacks",
+    "attempts",
+    "mode_reads",
+]
+"""A part of a history that a run may be unable to observe; what clients and agents saw is always there.
+
+Tables: `rows` (of the activity, with `sequence` numbers), `ledger`, `events`, `queue`, `workspaces`. Answers: `inbox`,
+`listing`. From either: `statuses`, and what callers were `told`. `fallbacks`: every one that there can have been.
+`attempts`: every request is known to be the executor's, not the queue's.
+"""
 
 
 @dataclass(slots=True)
@@ -67,11 +86,25 @@ class View:
     @property
     def observed(self) -> frozenset[Part]:
         """The parts that this history has."""
-        final = self.final
+        final, rows = self.final, self.rows
+        has_rows = "activity_logs" in rows
+        has_inbox = final is not None and final.inbox is not None
+        has_listing = final is not None and final.listing is not None
         there: dict[Part, bool] = {
-            "rows": final is not None and final.rows is not None,
-            "inbox": final is not None and final.inbox is not None,
-            "listing": final is not None and final.listing is not None,
+            "rows": has_rows,
+            "sequence": has_rows and all("seq" in row for row in rows["activity_logs"]),
+            "ledger": "delegations" in rows,
+            "events": "structure_events" in rows,
+            "queue": "a2a_queue" in rows,
+            "workspaces": "workspaces" in rows,
+            "inbox": has_inbox,
+            "listing": has_listing,
+            "statuses": has_rows or has_listing,
+            "told": has_rows or (has_inbox and has_listing and self.history.flags.inbox_push),
+            # A broker falls back when it cannot read, which only a disturbance beyond its clients brings about.
+            "fallbacks": "structure_events" in rows
+            or not faults.any_beyond_clients(self.disturbances, self.operations),
+            "attempts": "a2a_queue" in rows or not self._may_have_queued(),
             "mode_reads": self.history.watches_database or bool(self.mode_reads),
         }
         return frozenset(part for part, is_there in there.items() if is_there)
@@ -80,6 +113,13 @@ class View:
     def operations(self) -> frozenset[str]:
         """The names of all operations."""
         return frozenset(self.calls)
+
+    def _may_have_queued(self) -> bool:
+        """Whether an agent said that it is busy, or left a message without an answer, which is taken for it."""
+        said = any(
+            call.invoke.action == "heartbeat" and call.invoke.arguments["active_tasks"] for call in self.calls.values()
+        )
+        return said or any(request.delivered and request.status in (None, 503) for request in self.requests)
 
     def messages(self) -> Iterator[Message]:
         """Delegations, then sends."""
@@ -343,11 +383,21 @@ def _conclude(view: View) -> None:
             each.status = each.terminal_results[-1]["status"]
         elif each.broadcast_ends:
             each.status = TERMINAL_EVENTS[each.broadcast_ends[-1].name]
-    if view.final is not None and view.final.rows is None and view.final.listing is not None:
-        for entries in view.final.listing.values():
-            for entry in entries:
-                if (found := view.delegations.get(str(entry.get("delegation_id")))) is not None:
-                    found.status = entry["status"]
+    if view.final is not None and "rows" not in view.observed:
+        _conclude_from_answers(view, view.final)
+
+
+def _conclude_from_answers(view: View, final: Final) -> None:
+    """What the broker's answers tell, where its rows were not observed."""
+    for entries in (final.listing or {}).values():
+        for entry in entries:
+            if (found := view.delegations.get(str(entry.get("delegation_id")))) is not None:
+                found.status = str(entry.get("status"))
+    for items in (final.inbox or {}).values():
+        for item in items:
+            about = view.delegations.get(delegation_id_in(item) or "")
+            if about is not None and item.get("method") == "delegate_result":
+                about.inbox_rows.append(item)
 
 
 def _recorded_id(call: Call) -> str:

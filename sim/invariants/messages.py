@@ -112,7 +112,8 @@ class Delegation(Message):
     @property
     def detail(self) -> str:
         """Why it failed, as the caller can read it; empty when nothing says so."""
-        for row in (*self.delegate_rows, *self.result_rows, *([self.ledger] if self.ledger else [])):
+        ledger = [self.ledger] if self.ledger else []
+        for row in (*self.delegate_rows, *self.result_rows, *ledger, *self.inbox_rows):
             if row.get("error_detail"):
                 return str(row["error_detail"])
         return ""
