@@ -176,6 +176,7 @@ def view_of(history: History) -> View:
     _read_entries(view)
     _join_answers(view)
     _join_rows(view)
+    _join_what_callers_were_told(view)
     _join_lost_answers(view)
     _join_requests(view)
     _join_broadcasts(view)
@@ -383,21 +384,31 @@ def _conclude(view: View) -> None:
             each.status = each.terminal_results[-1]["status"]
         elif each.broadcast_ends:
             each.status = TERMINAL_EVENTS[each.broadcast_ends[-1].name]
-    if view.final is not None and "rows" not in view.observed:
-        _conclude_from_answers(view, view.final)
+    if "rows" not in view.observed:
+        for found, entry in _listed(view):
+            found.status = str(entry.get("status"))
 
 
-def _conclude_from_answers(view: View, final: Final) -> None:
-    """What the broker's answers tell, where its rows were not observed."""
-    for entries in (final.listing or {}).values():
-        for entry in entries:
-            if (found := view.delegations.get(str(entry.get("delegation_id")))) is not None:
-                found.status = str(entry.get("status"))
-    for items in (final.inbox or {}).values():
+def _join_what_callers_were_told(view: View) -> None:
+    """Where rows were not observed: what listings and inboxes have of them."""
+    if view.final is None or "rows" in view.observed:
+        return
+    for found, entry in _listed(view):
+        found.source = found.source or view.names.get(str(entry.get("source_id")))
+        found.target = found.target or view.names.get(str(entry.get("target_id")))
+    for items in (view.final.inbox or {}).values():
         for item in items:
             about = view.delegations.get(delegation_id_in(item) or "")
             if about is not None and item.get("method") == "delegate_result":
                 about.inbox_rows.append(item)
+
+
+def _listed(view: View) -> Iterator[tuple[Delegation, Row]]:
+    """Each entry of the final listings, with its delegation."""
+    for entries in ((view.final.listing if view.final else None) or {}).values():
+        for entry in entries:
+            if delegation_id := entry.get("delegation_id"):
+                yield _delegation(view, str(delegation_id)), entry
 
 
 def _recorded_id(call: Call) -> str:

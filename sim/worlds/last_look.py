@@ -20,14 +20,20 @@ Get: TypeAlias = Callable[[str, Mapping[str, str]], Awaitable[tuple[int, Any]]]
 
 
 async def look_last(
-    get: Get, dialect: Dialect, members: Mapping[str, Member], callers: Sequence[str], *, run_s: float
+    get: Get,
+    dialect: Dialect,
+    members: Mapping[str, Member],
+    callers: Sequence[str],
+    *,
+    run_s: float,
+    ask_again_s: float = RETRY_S,
 ) -> tuple[Look, Look]:
     """Inboxes and listings by caller; None for what the broker did not answer even now. `run_s`: the run's length.
 
     Raises NotAsAgreed.
     """
-    inbox = {name: await _read_inbox(get, dialect, members[name], run_s) for name in callers}
-    listing = {name: await _read_listing(get, dialect, members[name]) for name in callers}
+    inbox = {name: await _read_inbox(get, dialect, members[name], run_s, ask_again_s) for name in callers}
+    listing = {name: await _read_listing(get, dialect, members[name], ask_again_s) for name in callers}
     return _if_all_answered(inbox), _if_all_answered(listing)
 
 
@@ -53,7 +59,7 @@ async def read_listing(get: Get, dialect: Dialect, member: Member) -> list[Row] 
     return None
 
 
-async def _read_inbox(get: Get, dialect: Dialect, member: Member, run_s: float) -> list[Row] | None:
+async def _read_inbox(get: Get, dialect: Dialect, member: Member, run_s: float, ask_again_s: float) -> list[Row] | None:
     rows: list[Row] = []
 
     async def fetch(path: str) -> tuple[int, Any]:
@@ -65,15 +71,15 @@ async def _read_inbox(get: Get, dialect: Dialect, member: Member, run_s: float) 
     for _ in range(TRIES):
         if await poller.poll_once():
             return rows
-        await asyncio.sleep(RETRY_S)
+        await asyncio.sleep(ask_again_s)
     return None
 
 
-async def _read_listing(get: Get, dialect: Dialect, member: Member) -> list[Row] | None:
+async def _read_listing(get: Get, dialect: Dialect, member: Member, ask_again_s: float) -> list[Row] | None:
     for _ in range(TRIES):
         if (entries := await read_listing(get, dialect, member)) is not None:
             return entries
-        await asyncio.sleep(RETRY_S)
+        await asyncio.sleep(ask_again_s)
     return None
 
 

@@ -29,13 +29,14 @@ class Settling:
 
     `quiet_s`: longer than the retry delay, any backoff and the patrol of the broker, so that what is still to come
     comes in this time. Looks at the broker begin `first_look_s` apart and end `last_look_s` apart. `longest_s`: no
-    scenario's `settle` is waited for longer.
+    scenario's `settle` is waited for longer. `ask_again_s`: between tries to have the last look.
     """
 
     quiet_s: float = 90.0
     first_look_s: float = 4.0
     last_look_s: float = 60.0
     longest_s: float = inf
+    ask_again_s: float = 5.0
 
 
 class Player:

@@ -18,7 +18,7 @@ TIMEOUT_S = 120
 BROKER = Path(__file__).with_name("other_broker.py")
 ADAPTER = """
 paths: {mcp: none, record: none, report: none, send: none, events: none}
-durations: {retry_delay: 300ms, settle: 8s}
+durations: {retry_delay: 300ms, settle: 4s, quiet: 1s}
 """
 """What the thin broker has of the contract, and how long it waits."""
 
@@ -27,8 +27,7 @@ durations: {retry_delay: 300ms, settle: 8s}
 def other_broker(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[str]:
     """The thin broker, for the length of a block; its URL."""
     port = Port()
-    command = [sys.executable, str(BROKER), "--port", str(port.number), *arguments]
-    process = subprocess.Popen(command, env={**os.environ, **(env or {})})
+    process = subprocess.Popen([*command_of(port.number), *arguments], env={**os.environ, **(env or {})})
     try:
         yield f"http://127.0.0.1:{port.number}"
         assert process.poll() is None, "the broker has ended by itself"
@@ -36,6 +35,11 @@ def other_broker(*arguments: str, env: Mapping[str, str] | None = None) -> Itera
         process.kill()
         process.wait()
         port.release()
+
+
+def command_of(port: int) -> list[str]:
+    """What runs the thin broker."""
+    return [sys.executable, str(BROKER), "--port", str(port)]
 
 
 def story(folder: Path, name: str, text: str) -> str:

@@ -75,6 +75,7 @@ class ForeignBroker:
             first_look_s=0.25 * time_scale,
             last_look_s=5 * time_scale,
             longest_s=adapter.settle_s * time_scale,
+            ask_again_s=0.5 * time_scale,
         )
         self._foreign = foreign
         self._time_scale = time_scale

@@ -239,7 +239,14 @@ class LiveWorld:
         self._see_whether_it_runs()
         dialect, members = self._broker.dialect, self.history.members
         try:
-            inbox, listing = await look_last(self._get, dialect, members, callers, run_s=self.now_s())
+            inbox, listing = await look_last(
+                self._get,
+                dialect,
+                members,
+                callers,
+                run_s=self.now_s(),
+                ask_again_s=self._broker.settling.ask_again_s,
+            )
         except NotAsAgreed as error:
             raise ComponentFailed(f"the broker: {error}") from None
         rows = await self._broker.rows()
