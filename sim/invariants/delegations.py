@@ -101,9 +101,7 @@ class View:
             "listing": has_listing,
             "statuses": has_rows or has_listing,
             "told": has_rows or (has_inbox and has_listing and self.history.flags.inbox_push),
-            # A broker falls back when it cannot read, which only a disturbance beyond its clients brings about.
-            "fallbacks": "structure_events" in rows
-            or not faults.any_beyond_clients(self.disturbances, self.operations),
+            "fallbacks": "structure_events" in rows or not faults.any_to_what_the_broker_reads(self.disturbances),
             "attempts": "a2a_queue" in rows or not self._may_have_queued(),
             "mode_reads": self.history.watches_database or bool(self.mode_reads),
         }
