@@ -31,6 +31,8 @@ _EXAMPLES = """examples:
   fumble check my.yaml                         read a scenario and report every mistake in it
   fumble replay my.yaml --seed 7               one run again, with its whole history
   fumble live scenarios/happy                  the same over real sockets and Toxiproxy
+  fumble live my.yaml --broker-url http://127.0.0.1:8080
+                                               against a broker of your own, in any language
   fumble agree scenarios/reset_after_2xx       both, and whether they come to the same
 
 exit codes: 0 passed, 1 failed, 2 inconclusive, 3 internal error or missing component,
@@ -66,6 +68,16 @@ def _scale(text: str) -> float:
     if not 1 <= value <= TIME_SCALE_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {TIME_SCALE_MAX:g}")
     return value
+
+
+def _seconds(text: str) -> float:
+    """Reads a duration with its unit."""
+    from sim.scenario.durations import DurationError, parse_duration
+
+    try:
+        return float(parse_duration(text))
+    except DurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -105,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     live = commands.add_parser("live", help="play scenarios over real sockets, in real time", allow_abbrev=False)
     live.add_argument("scenario", nargs="+", help="files or folders")
     _add_live(live)
-    _add_time_scale(live, DEFAULT_TIME_SCALE, f"default: {DEFAULT_TIME_SCALE:g}")
+    _add_foreign(live)
+    _add_time_scale(live, None, f"default: {DEFAULT_TIME_SCALE:g}, with --broker-url 1")
     _add_output(live)
     live.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
 
@@ -144,6 +157,20 @@ def _add_live(command: argparse.ArgumentParser) -> None:
         help="auto, embedded, docker, or the DSN of a server (default: auto)",
     )
     command.add_argument("--logs", metavar="FOLDER", help="keep the logs of all processes there")
+
+
+def _add_foreign(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--broker-url", metavar="URL", help="play against the broker there, such as http://127.0.0.1:8080"
+    )
+    command.add_argument("--adapter", metavar="FILE", help="where that broker differs from the contract")
+    command.add_argument("--database-url", metavar="DSN", help="where its tables can be read")
+    command.add_argument(
+        "--quiet",
+        type=_seconds,
+        metavar="DURATION",
+        help="how long nothing may happen before a run is over (default: by the adapter's retry_delay)",
+    )
 
 
 def _add_time_scale(command: argparse.ArgumentParser, default: float | None, said: str) -> None:

@@ -17,9 +17,12 @@ from reports.model import RunReport, Summary
 from reports.progress import Progress
 from sim import commands
 from sim.agreement import Divergence, compare
+from sim.cli import DEFAULT_TIME_SCALE
 from sim.exits import Exit, Refused
+from sim.foreign_options import named
 from sim.scenario.model import Scenario
 from sim.worlds.components.processes import ComponentFailed
+from sim.worlds.live.foreign_broker import Foreign
 from sim.worlds.live.playable import not_playable
 from sim.worlds.live.session import LiveSession, live_session
 from sim.worlds.workshop import Workshop
@@ -32,13 +35,17 @@ COMFORTABLE = 20.0
 def live(options: argparse.Namespace) -> Exit:
     """Play scenarios one after another, report, judge. However it ends, what was played is reported."""
     scenarios = commands.load(options.scenario)
-    _refuse_what_cannot_be_played(scenarios, options.time_scale)
+    foreign = named(options)
+    if options.time_scale is None:
+        options.time_scale = DEFAULT_TIME_SCALE if foreign is None else 1.0
+    if foreign is not None:
+        _refuse_what_cannot_be_played(scenarios, foreign)
     junit_file = commands.writable(options.junit)
     done: list[RunReport] = []
     components: Mapping[str, str] = {}
     stopped: KeyboardInterrupt | ComponentFailed | None = None
     try:
-        with _session(options) as session, Progress(len(scenarios), sys.stderr) as progress:
+        with _session(options, foreign) as session, Progress(len(scenarios), sys.stderr) as progress:
             components = described(session)
             print(f"{introduced(session)}, {options.time_scale:g} scenario seconds a second", file=sys.stderr)
             for scenario in scenarios:
@@ -92,9 +99,6 @@ def _compared(scenario: Scenario, workshop: Workshop, session: LiveSession, opti
     reason = "" if paces else f"takes {lasts_s:.0f} scenario seconds, more than --limit {options.limit:g} s allows"
     result = Compared(path=scenario.path, answer="not played", reason=reason)
     for time_scale in paces:
-        if (refusal := not_playable(scenario, time_scale)) is not None:
-            result = replace(result, reason=refusal) if result.answer == "not played" else result
-            continue
         live = replace(session, time_scale=time_scale).play(scenario)
         gc.collect()
         agreement = compare(simulated, live)
@@ -133,7 +137,8 @@ def _raise_if_stopped(stopped: KeyboardInterrupt | ComponentFailed | None, when:
 def described(session: LiveSession) -> Mapping[str, str]:
     """What takes part, for the report."""
     return {
-        **json_report.components(postgres=f"{session.postgres.version} ({session.postgres.what})".strip()),
+        **json_report.packages(),
+        **session.brokers.described,
         "toxiproxy": f"{session.toxiproxy.version()} ({session.toxiproxy.what})",
         "time_scale": f"{session.time_scale:g}",
     }
@@ -141,20 +146,21 @@ def described(session: LiveSession) -> Mapping[str, str]:
 
 def introduced(session: LiveSession) -> str:
     """What takes part, on one line."""
-    return (
-        f"live: Postgres {session.postgres.version} ({session.postgres.what}), "
-        f"Toxiproxy {session.toxiproxy.version()} ({session.toxiproxy.what})"
-    )
+    return f"live: {session.brokers.introduced}, Toxiproxy {session.toxiproxy.version()} ({session.toxiproxy.what})"
 
 
-def _refuse_what_cannot_be_played(scenarios: list[Scenario], time_scale: float) -> None:
-    reasons = [f"{scenario.path}: {reason}" for scenario in scenarios if (reason := not_playable(scenario, time_scale))]
+def _refuse_what_cannot_be_played(scenarios: list[Scenario], foreign: Foreign) -> None:
+    reasons = [
+        f"{scenario.path}: {reason}"
+        for scenario in scenarios
+        if (reason := not_playable(scenario, foreign.adapter)) is not None
+    ]
     if reasons:
         raise Refused("the live world cannot play\n" + "\n".join(reasons), Exit.USAGE)
 
 
 @contextmanager
-def _session(options: argparse.Namespace) -> Iterator[LiveSession]:
+def _session(options: argparse.Namespace, foreign: Foreign | None = None) -> Iterator[LiveSession]:
     logs = None if options.logs is None else Path(options.logs)
     if logs is not None:
         try:
@@ -164,6 +170,10 @@ def _session(options: argparse.Namespace) -> Iterator[LiveSession]:
                 f"--logs {logs}: {error.strerror}; name a folder that can be written to", Exit.USAGE
             ) from None
     with live_session(
-        postgres=options.postgres, toxiproxy_at=options.toxiproxy, time_scale=options.time_scale or 1.0, logs=logs
+        postgres=options.postgres,
+        toxiproxy_at=options.toxiproxy,
+        time_scale=options.time_scale or 1.0,
+        logs=logs,
+        foreign=foreign,
     ) as session:
         yield session

@@ -23,6 +23,7 @@ from sim.kernel.postgres_gateway import Gateway
 from sim.scenario.model import AddToxic, Scenario, Trigger
 from sim.worlds import libraries
 from sim.worlds.broker_settings import configured, flags_of
+from sim.worlds.dialect import Dialect
 from sim.worlds.last_look import get_once, look_last
 from sim.worlds.links import BROKER_AGENT, BROKER_DATABASE, CLIENT_BROKER, Links, links_of
 from sim.worlds.mode_reads import ModeReadObserver
@@ -220,12 +221,14 @@ class SimulatedWorld:
 
     async def final(self, callers: Sequence[str]) -> Final:
         """Rows straight from the database; each caller's inbox through its reference poller, and its listing."""
-        inbox, listing = await look_last(self._get, self.history.members, callers, run_s=self._simulation.time_s)
+        inbox, listing = await look_last(
+            self._get, Dialect(), self.history.members, callers, run_s=self._simulation.time_s
+        )
         (row,) = self._workshop.database.query(FINAL_ROWS)
         return Final(self.now_s(), read_rows(row[0] or "{}"), inbox, listing)
 
-    async def _get(self, path: str) -> tuple[int, Any]:
-        return await get_once(*self.broker_address(), path)
+    async def _get(self, path: str, headers: Mapping[str, str]) -> tuple[int, Any]:
+        return await get_once(*self.broker_address(), path, headers)
 
     def _node(self, name: str) -> Node:
         return self._simulation.node(name.replace(":", "-"))

@@ -113,6 +113,16 @@ class Command:
         postmasters = [pid for launcher in launchers for pid in _children(launcher)]
         return [*launchers, *postmasters, *(pid for postmaster in postmasters for pid in _children(postmaster))]
 
+    def child(self, command: str) -> int:
+        """The child that runs `command`, as soon as it is there."""
+        deadline = time.monotonic() + 20
+        while True:
+            for pid in _children(self.process.pid):
+                if command in _command_line(pid):
+                    return pid
+            assert time.monotonic() < deadline and self.process.poll() is None
+            time.sleep(0.01)
+
     def assert_nothing_left(self, *others: int, within_s: float) -> None:
         """No process that the command started, none of `others`, and no temporary file."""
         deadline = time.monotonic() + within_s

@@ -1,0 +1,308 @@
+"""A broker that is not ours: reached at a URL, spoken to as its adapter says, seen over HTTP and perhaps its database.
+
+It may have other users, and it keeps what earlier runs left: so each run brings workspaces with ids that were never
+used, and everything is asked for by these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sim.adapter.model import CONTRACT_PATHS, PLACEHOLDERS, Adapter
+from sim.history import Flags, Member, Row, recorded_id_of
+from sim.scenario.model import Operation, Record, Scenario, Step, Together, Wait
+from sim.worlds.components.processes import ComponentFailed, listening
+from sim.worlds.dialect import Dialect, field_of
+from sim.worlds.http_client import Exchange, Unanswered
+from sim.worlds.last_look import get_once, read_listing
+from sim.worlds.live.foreign_process import ForeignProcess
+from sim.worlds.live.foreign_rows import ForeignRows
+from sim.worlds.live.playable import operations_of
+from sim.worlds.live.under_test import Address
+from sim.worlds.play import Settling
+from sim.worlds.tables import members_of
+
+ANSWERS_WITHIN_S = 30.0
+CREATED_WITHIN_S = 10.0
+UNREACHABLE = {"(the broker)": "unreachable"}
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Which broker, and what is known of it. `prefix`: what stands before every path. `token`: what lets clients in.
+
+    `database_url`: where its tables can be read. `quiet_s`: before the adapter's. `options`: what names all this on
+    the command line.
+    """
+
+    host: str
+    port: int
+    prefix: str = ""
+    adapter: Adapter = field(default_factory=Adapter)
+    token: str = ""
+    database_url: str = ""
+    quiet_s: float | None = None
+    options: str = ""
+
+
+class ForeignBroker:
+    """The interface `UnderTest` over an adapter."""
+
+    watches_database = False
+
+    def __init__(self, scenario: Scenario, foreign: Foreign, *, folder: Path, time_scale: float) -> None:
+        """`folder`: where its log goes, if we start it."""
+        adapter = foreign.adapter
+        nonce = secrets.token_hex(6)
+        self.scenario = _with_new_ids(scenario, nonce)
+        self.members: Mapping[str, Member] = {
+            name: replace(member, workspace_id=str(uuid.uuid5(uuid.UUID(member.workspace_id), nonce)))
+            for name, member in members_of(scenario).items()
+        }
+        self.flags = _stretched(adapter.flags, time_scale)
+        self.dialect = _dialect_of(foreign, time_scale)
+        self.agent_host = adapter.agent_host
+        quiet_s = adapter.quiet if foreign.quiet_s is None else foreign.quiet_s
+        self.settling = Settling(
+            quiet_s=quiet_s * time_scale,
+            first_look_s=0.25 * time_scale,
+            last_look_s=5 * time_scale,
+            longest_s=adapter.settle_s * time_scale,
+            ask_again_s=0.5 * time_scale,
+        )
+        self._foreign = foreign
+        self._time_scale = time_scale
+        self._rows = ForeignRows(foreign.database_url) if foreign.database_url else None
+        self._process = ForeignProcess(adapter, self.address, folder=folder) if adapter.command else None
+        callers = [operation for operation in operations_of(scenario) if hasattr(operation, "source")]
+        self._callers = list(dict.fromkeys(operation.source for operation in callers))
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        return self._foreign.host, self._foreign.port
+
+    @property
+    def database(self) -> Address | None:
+        """Where its database listens, if it goes there by the way that we offer."""
+        if self._rows is None or self._foreign.adapter.database_listen is None:
+            return None
+        return self._rows.address
+
+    @property
+    def database_listen(self) -> int:
+        """Where that way begins."""
+        return self._foreign.adapter.database_listen or 0
+
+    @property
+    def machine(self) -> ForeignProcess:
+        """Its process, which is ours to strike if we started it."""
+        assert self._process is not None
+        return self._process
+
+    def ended(self) -> str | None:
+        """How its process ended, if it is ours and nobody had asked it to."""
+        return None if self._process is None else self._process.ended()
+
+    async def prepare(self) -> None:
+        """See that its tables can be read. Raises ComponentFailed."""
+        if self._rows is not None:
+            await self._rows.connect()
+
+    async def start(self, agent_url: Callable[[str], str], database: Address | None) -> None:
+        """Run it if that is up to us, and make the workspaces of the run known to it. Raises ComponentFailed."""
+        host, port = self.address
+        if self._process is not None:
+            await self._process.first_start()
+        else:
+            await listening("the broker", host, port, within_s=ANSWERS_WITHIN_S)
+        for name in _parents_first(self.members):
+            if self.members[name].delivery != "none":
+                await self._create(name, agent_url(name))
+
+    async def clock(self) -> datetime | None:
+        """The clock of its database."""
+        return None if self._rows is None else await self._rows.clock()
+
+    async def statuses(self) -> Mapping[str, str]:
+        """From its tables, or else from the listings of those who delegate, past the links of the run."""
+        if self._rows is not None and self._rows.has_delegations:
+            return await self._rows.statuses(self._ids)
+        found: dict[str, str] = {}
+        for name in self._callers:
+            entries = await read_listing(self._get, self.dialect, self.members[name])
+            if entries is None:
+                return UNREACHABLE
+            found.update(
+                (str(entry["delegation_id"]), str(entry.get("status")))
+                for entry in entries
+                if entry.get("delegation_id")
+            )
+        return found
+
+    async def rows(self) -> Mapping[str, Sequence[Row]] | None:
+        """What of its tables is of this run's workspaces. Raises ComponentFailed."""
+        return None if self._rows is None else await self._rows.read(self._ids)
+
+    async def close(self) -> None:
+        """End what we started. The workspaces stay: only the broker knows how to remove them."""
+        if self._process is not None:
+            self._process.close()
+        if self._rows is not None:
+            await self._rows.close()
+
+    @property
+    def _ids(self) -> list[str]:
+        return [member.workspace_id for member in self.members.values()]
+
+    async def _get(self, path: str, headers: Mapping[str, str]) -> tuple[int, Any]:
+        return await get_once(*self.address, path, headers)
+
+    async def _create(self, name: str, url: str) -> None:
+        creation, member = self._foreign.adapter.workspaces, self.members[name]
+        parent = self.members.get(member.parent or "")
+        values = {
+            "id": member.workspace_id,
+            "name": name,
+            "url": url,
+            "delivery": member.delivery,
+            "parent": None if parent is None else parent.workspace_id,
+            "budget_cents": member.budget_cents,
+        }
+        path = self._foreign.prefix + _filled(creation.path, values)
+        what = f"the broker does not make workspace {name} known: {creation.method} {path}"
+        try:
+            async with asyncio.timeout(CREATED_WITHIN_S * self._time_scale):
+                answer = await Exchange().request(
+                    *self.address,
+                    creation.method,
+                    path,
+                    headers=self.dialect.headers,
+                    body=_filled(creation.body, values),
+                )
+        except (Unanswered, TimeoutError) as error:
+            raise ComponentFailed(f"{what} is not answered: {error or 'no answer'}") from None
+        if not 200 <= answer.status < 300:
+            raise ComponentFailed(
+                f"{what} is answered {answer.status} {str(answer.body)[:200]!r}\n"
+                "fix: say in the adapter's `workspaces` how this broker creates one, and in `auth` what lets us in"
+            )
+        if creation.id_in:
+            given = field_of(answer.body, creation.id_in)
+            if not isinstance(given, str) or not given:
+                raise ComponentFailed(f"{what} is answered {str(answer.body)[:200]!r}, which has no {creation.id_in}")
+            self.members = {**self.members, name: replace(member, workspace_id=given)}
+        self.dialect.learn_token(name, answer.body)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignBrokers:
+    """The same broker in every run, with workspaces of their own."""
+
+    foreign: Foreign
+    folder: Path
+
+    @property
+    def options(self) -> str:
+        """What names it on the command line."""
+        return self.foreign.options
+
+    @property
+    def described(self) -> Mapping[str, str]:
+        """Where it is, and whether its tables are read."""
+        return {"broker": self._where, "rows": self._seen}
+
+    @property
+    def introduced(self) -> str:
+        """Where it is, and whether its tables are read."""
+        return f"the broker at {self._where} (rows: {self._seen})"
+
+    def for_run(self, scenario: Scenario, *, time_scale: float) -> ForeignBroker:
+        """The broker, with workspaces that it has never seen."""
+        return ForeignBroker(scenario, self.foreign, folder=self.folder, time_scale=time_scale)
+
+    @property
+    def _where(self) -> str:
+        return f"http://{self.foreign.host}:{self.foreign.port}{self.foreign.prefix}"
+
+    @property
+    def _seen(self) -> str:
+        return "read from its database" if self.foreign.database_url else "not observed"
+
+
+def _dialect_of(foreign: Foreign, time_scale: float) -> Dialect:
+    adapter = foreign.adapter
+    paths = {action: adapter.paths.get(action, path) for action, path in CONTRACT_PATHS.items()}
+    headers = {}
+    if adapter.auth is not None:
+        is_bearer = adapter.auth.header.lower() == "authorization"
+        headers[adapter.auth.header] = f"Bearer {foreign.token}" if is_bearer else foreign.token
+    return Dialect(
+        {action: foreign.prefix + path for action, path in paths.items() if path is not None},
+        headers,
+        token_field=adapter.workspaces.token_in,
+        time_scale=time_scale,
+    )
+
+
+def _stretched(flags: Flags, time_scale: float) -> Flags:
+    """The broker's own durations in scenario seconds."""
+    changes = {name: getattr(flags, name) * time_scale for name in flags.__dataclass_fields__ if name.endswith("_s")}
+    return replace(flags, **changes)
+
+
+def _with_new_ids(scenario: Scenario, nonce: str) -> Scenario:
+    """What agents record has ids that the agents make: none may have been used before."""
+
+    def renewed(operation: Operation) -> Operation:
+        if not isinstance(operation, Record):
+            return operation
+        return replace(operation, id=f"{operation.id or recorded_id_of(operation.op)}-{nonce}")
+
+    def step(step: Step) -> Step:
+        match step.does:
+            case Wait():
+                return step
+            case Together(operations=operations):
+                return replace(step, does=replace(step.does, operations=tuple(map(renewed, operations))))
+            case operation:
+                return replace(step, does=renewed(operation))
+
+    return replace(scenario, steps=tuple(map(step, scenario.steps)))
+
+
+def _parents_first(members: Mapping[str, Member]) -> list[str]:
+    ordered: dict[str, None] = {}
+
+    def visit(name: str) -> None:
+        if name not in ordered:
+            if (parent := members[name].parent) is not None:
+                visit(parent)
+            ordered[name] = None
+
+    for name in members:
+        visit(name)
+    return list(ordered)
+
+
+def _filled(template: Any, values: Mapping[str, Any]) -> Any:
+    """The template with its placeholders filled in; what is a placeholder alone becomes the value itself."""
+    if isinstance(template, Mapping):
+        filled = {key: _filled(value, values) for key, value in template.items()}
+        return {key: value for key, value in filled.items() if value is not None or template[key] is None}
+    if isinstance(template, list):
+        return [_filled(value, values) for value in template]
+    if not isinstance(template, str):
+        return template
+    if template.startswith("{") and template[1:-1] in PLACEHOLDERS and template.endswith("}"):
+        return values[template[1:-1]]
+    for name in PLACEHOLDERS:
+        template = template.replace(f"{{{name}}}", str(values[name]))
+    return template
