@@ -171,7 +171,7 @@ class Advanced:
 
 
 async def advance(connection: Connection, step: Step, *, ledger_s: float | None) -> Advanced:
-    """Take the step if the delegation's status allows it. `ledger_s`: the age at which the ledger ends it; None: it is off.
+    """Take the step if the delegation's status allows it. `ledger_s`: at what age the ledger ends it; None: it is off.
 
     Raises `asyncpg.UniqueViolationError` if the idempotency key belongs to another live delegation.
     """
