@@ -38,7 +38,7 @@ def live(options: argparse.Namespace) -> Exit:
     foreign = named(options)
     if options.time_scale is None:
         options.time_scale = DEFAULT_TIME_SCALE if foreign is None else 1.0
-    _refuse_what_cannot_be_played(scenarios, options.time_scale, foreign)
+    scenarios = _playable(scenarios, options, foreign)
     junit_file = commands.writable(options.junit)
     done: list[RunReport] = []
     components: Mapping[str, str] = {}
@@ -151,15 +151,21 @@ def introduced(session: LiveSession) -> str:
     return f"live: {session.brokers.introduced}, Toxiproxy {session.toxiproxy.version()} ({session.toxiproxy.what})"
 
 
-def _refuse_what_cannot_be_played(scenarios: list[Scenario], time_scale: float, foreign: Foreign | None) -> None:
+def _playable(scenarios: list[Scenario], options: argparse.Namespace, foreign: Foreign | None) -> list[Scenario]:
+    """Those that can be played. Refuses with what cannot, unless it may be skipped."""
     adapter = None if foreign is None else foreign.adapter
-    reasons = [
-        f"{scenario.path}: {reason}"
-        for scenario in scenarios
-        if (reason := not_playable(scenario, time_scale, adapter)) is not None
-    ]
-    if reasons:
+    refusals = {scenario.path: not_playable(scenario, options.time_scale, adapter) for scenario in scenarios}
+    reasons = [f"{path}: {reason}" for path, reason in refusals.items() if reason is not None]
+    if reasons and not options.skip_unplayable:
         raise Refused("the live world cannot play\n" + "\n".join(reasons), Exit.USAGE)
+    if reasons:
+        print(
+            f"live: {len(reasons)} of {len(scenarios)} scenarios are not played\n" + "\n".join(reasons), file=sys.stderr
+        )
+    playable = [scenario for scenario in scenarios if refusals[scenario.path] is None]
+    if not playable:
+        raise Refused("no scenario is left to play", Exit.NOTHING)
+    return playable
 
 
 @contextmanager

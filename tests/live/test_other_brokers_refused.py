@@ -99,6 +99,12 @@ def test_the_command_refuses_with_every_scenario_that_it_cannot_play(tmp_path: P
     assert f"{first}: fault f1" in done.stderr and f"{second}: broker: retry_delay" in done.stderr
 
 
+def test_what_cannot_be_played_may_be_skipped_but_not_everything(tmp_path: Path) -> None:
+    first = story(tmp_path, "first", scenario(more=ON_DATABASE))
+    done = live(first, "--broker-url", NOWHERE, "--skip-unplayable")
+    assert done.returncode == 5 and f"1 of 1 scenarios are not played\n{first}: fault f1" in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told", "said"),
     [
