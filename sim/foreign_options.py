@@ -64,6 +64,8 @@ def _address(url: str) -> tuple[str, int, str]:
         )
     if parts.scheme != "http" or host is None or parts.query or parts.fragment or parts.username:
         raise Refused(wrong, Exit.USAGE)
+    if ":" in host:
+        raise Refused(f"--broker-url {url}: write a name or an IPv4 address", Exit.USAGE)
     return host, port, parts.path.rstrip("/")
 
 

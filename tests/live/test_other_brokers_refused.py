@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from sim.scenario.loading import load_text as load_scenario
 from sim.scenario.problems import ScenarioError
 from sim.worlds.live.playable import not_playable
 
-from .other_brokers import adapter, live, story
+from .other_brokers import REPOSITORY, adapter, live, story
 
 NOWHERE = "http://127.0.0.1:9"
 STORY = """
@@ -213,6 +215,21 @@ def test_a_file_that_is_no_adapter_says_so(text: str, said: str) -> None:
     with pytest.raises(ScenarioError) as failure:
         load_text(text, "a.yml")
     assert said in str(failure.value)
+
+
+GUIDE = (REPOSITORY / "scenarios" / "OTHER-BROKERS.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("example", re.findall("```yaml\n(.*?)```", GUIDE, re.DOTALL))
+def test_an_example_of_the_guide_is_read(example: str) -> None:
+    (load_scenario if example.startswith("title:") else load_text)(example, "guide.yaml")
+
+
+def test_no_key_of_an_adapter_is_left_out_of_the_guide() -> None:
+    table = GUIDE.split("\n| key |")[1].split("\n\n")[0]
+    schema = json.loads(as_text())["properties"]
+    keys = {*schema, *(key for part in schema.values() for key in part.get("properties", {}))}
+    assert {key for key in keys if f"`{key}" not in table} == set()
 
 
 def test_the_schema_in_the_repository_is_up_to_date() -> None:
