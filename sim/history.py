@@ -202,6 +202,8 @@ class Flags:
     mcp_async_budget_s: float = 8.0
     sweeper_interval_s: float = 300.0
     grace_s: float = 10.0
+    closing_s: float = 2.0
+    """After the grace: for cutting off what still runs, and saying goodbye to a database that may not answer."""
 
 
 @dataclass(slots=True)

@@ -38,7 +38,8 @@ def live(options: argparse.Namespace) -> Exit:
     foreign = named(options)
     if options.time_scale is None:
         options.time_scale = DEFAULT_TIME_SCALE if foreign is None else 1.0
-    scenarios = _playable(scenarios, options, foreign)
+    if foreign is not None:
+        scenarios = _playable(scenarios, foreign, skip=options.skip_unplayable)
     junit_file = commands.writable(options.junit)
     done: list[RunReport] = []
     components: Mapping[str, str] = {}
@@ -98,9 +99,6 @@ def _compared(scenario: Scenario, workshop: Workshop, session: LiveSession, opti
     reason = "" if paces else f"takes {lasts_s:.0f} scenario seconds, more than --limit {options.limit:g} s allows"
     result = Compared(path=scenario.path, answer="not played", reason=reason)
     for time_scale in paces:
-        if (refusal := not_playable(scenario, time_scale)) is not None:
-            result = replace(result, reason=refusal) if result.answer == "not played" else result
-            continue
         live = replace(session, time_scale=time_scale).play(scenario)
         gc.collect()
         agreement = compare(simulated, live)
@@ -151,12 +149,11 @@ def introduced(session: LiveSession) -> str:
     return f"live: {session.brokers.introduced}, Toxiproxy {session.toxiproxy.version()} ({session.toxiproxy.what})"
 
 
-def _playable(scenarios: list[Scenario], options: argparse.Namespace, foreign: Foreign | None) -> list[Scenario]:
-    """Those that can be played. Refuses with what cannot, unless it may be skipped."""
-    adapter = None if foreign is None else foreign.adapter
-    refusals = {scenario.path: not_playable(scenario, options.time_scale, adapter) for scenario in scenarios}
+def _playable(scenarios: list[Scenario], foreign: Foreign, *, skip: bool) -> list[Scenario]:
+    """Those that this broker can play. Refuses with those that it cannot, unless they are to be skipped."""
+    refusals = {scenario.path: not_playable(scenario, foreign.adapter) for scenario in scenarios}
     reasons = [f"{path}: {reason}" for path, reason in refusals.items() if reason is not None]
-    if reasons and not options.skip_unplayable:
+    if reasons and not skip:
         raise Refused("the live world cannot play\n" + "\n".join(reasons), Exit.USAGE)
     if reasons:
         print(

@@ -3,3 +3,8 @@
 On any loop, the simulated one too: `proxy` (start here), `connection`, `stages`, `toxics`, `triggers`, `window`.
 The server around it, on real sockets only: `server`, `api`, `collection`, `served_proxy`, and what it shares with Go.
 """
+
+import logging
+
+# Only the server says where its log goes; a program with a proxy in it decides for itself.
+logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeAlias, TypeVar
 
 from fakes.toxiproxy.addresses import joined
 from fakes.toxiproxy.connection import Carried, Connection, Side
+from fakes.toxiproxy.draws import Drawing, Draws, always
 from fakes.toxiproxy.frames import Framer
 from fakes.toxiproxy.http_frames import http_framers
 from fakes.toxiproxy.postgres_frames import postgres_framers
@@ -27,7 +28,6 @@ from fakes.toxiproxy.triggers import Tap, TrafficProtocol, Trigger, Watch
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Draws: TypeAlias = Callable[[int, Stream], random.Random]
 BACKLOG = 4096
 """Connections that wait to be accepted: as many as Linux allows by default, and as Go asks for."""
 
@@ -39,29 +39,6 @@ _FRAMERS: Mapping[TrafficProtocol, Callable[[], tuple[Framer, Framer]]] = {
 
 def _uncounted(listen: str, upstream: str) -> Mapping[Stream, Carried]:
     return {stream: Carried() for stream in STREAMS}
-
-
-def _always(source: random.Random) -> Draws:
-    return lambda connection, stream: source
-
-
-class _Drawing:
-    """The generators of one connection, made when they are needed."""
-
-    __slots__ = ("_draws", "_made", "_number")
-
-    def __init__(self, draws: Draws, number: int) -> None:
-        self._draws = draws
-        self._number = number
-        self._made: dict[Stream, random.Random] = {}
-
-    def of(self, toxic: Toxic) -> random.Random:
-        if toxic.stream not in self._made:
-            self._made[toxic.stream] = self._draws(self._number, toxic.stream)
-        return self._made[toxic.stream]
-
-    def strikes(self, toxic: Toxic) -> bool:
-        return self.of(toxic).random() < toxic.toxicity
 
 
 Observer: TypeAlias = Callable[[bool, bytes], None]
@@ -96,13 +73,13 @@ class Proxy:
         self.port = listen_port
         self._listen_host = listen_host
         self._upstream: tuple[str, int | str] = (upstream_host, upstream_port)
-        self._draws = random if callable(random) else _always(random)
+        self._draws = random if callable(random) else always(random)
         self._toxics: dict[str, Toxic] = {}
         self._protocol = protocol
         self._observe = observe
         self._watches: list[Watch] = []
         self._triggered = False
-        self._connections: dict[Connection, _Drawing] = {}
+        self._connections: dict[Connection, Drawing] = {}
         self._connection_count = 0
         self._server: asyncio.Server | None = None
         self._reserved: socket.socket | None = None
@@ -286,9 +263,10 @@ class Proxy:
             carried=self._carried(self.listen, self.upstream),
             over=self._forget,
         )
-        drawing = self._connections[connection] = _Drawing(self._draws, self._connection_count)
+        drawing = self._connections[connection] = Drawing(self._draws, self._connection_count)
         for toxic in self._toxics.values():
-            connection.add(toxic, drawing.of(toxic), strikes=drawing.strikes(toxic), first=False)
+            if toxic.type != "down":  # which acts on the listener
+                connection.add(toxic, drawing.of(toxic), strikes=drawing.strikes(toxic), first=False)
         if not self._wanted:  # the handshake was complete before the listener closed
             connection.finish("close")
         return connection.client

@@ -180,7 +180,7 @@ class ServedProxy:
         return listed
 
     async def remove(self, name: str) -> None:
-        """Take a toxic off, whether it acts or waits. Raises ToxicNotFound."""
+        """Take a toxic off, whether it acts or waits. Raises ToxicNotFound, CannotListen."""
         listed = self.find(name)
         del self._toxics[name]
         if listed.waits and listed.watch is not None:
@@ -188,4 +188,7 @@ class ServedProxy:
         else:
             self._machine.remove_toxic(name)
             if listed.toxic.type == "down" and self._started:
-                await self._machine.settled()
+                try:
+                    await self._machine.settled()
+                except OSError as error:
+                    raise CannotListen(refusal(self.listen, error)) from error

@@ -72,6 +72,8 @@ class View:
     disturbances: list[faults.Disturbance] = field(default_factory=list)
     fault_names: set[str] = field(default_factory=set)
     broker_runs: bool = True
+    broker_ended_s: list[float] = field(default_factory=list)
+    """When the broker's process ended, and its memory with it."""
     delegations: dict[str, Delegation] = field(default_factory=dict)
     sends: dict[str, Message] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -217,6 +219,8 @@ def _read_entries(view: View) -> None:
                 stopped.add(entry.node)
                 if entry.change != "paused":
                     down.add(entry.node)
+                if entry.node == "broker" and entry.change in ("killed", "stopped"):
+                    view.broker_ended_s.append(entry.at_s)
                 if entry.node not in open_nodes:
                     open_nodes[entry.node] = faults.of_node(entry)
                     view.disturbances.append(open_nodes[entry.node])
@@ -240,6 +244,7 @@ def _join_answers(view: View) -> None:
                 found = _delegation(view, str(delegation_id))
                 _claim(found, call)
                 found.accepted = True
+                found.untracked = "warning" in call.body
         elif call.invoke.action == "mcp":
             if task_id := task_of(call.body).get("task_id"):
                 found = _delegation(view, str(task_id))

@@ -1,7 +1,8 @@
 """Accepted work gets on (INV-01 to INV-03), judged after everything has healed and the system has settled.
 
 What a fault made impossible is excused only where it struck: a client that hangs up excuses nothing. A broker that
-was never started again has nothing to get on with, so the run is not judged for liveness then.
+was never started again has nothing to get on with, so the run is not judged for liveness then. What was accepted with
+the warning that it could not be stored is promised for as long as that broker's process lives (decisions, §6; INV-05).
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ def _unfinished(view: View, each: Delegation) -> str | None:
     if not each.delegate_rows:
         if not (each.accepted or each.requests) or each.key_reused:
             return None
+        if _was_lost_as_warned(view, each):
+            return None
         return "was accepted, and the broker knows nothing of it at the end"
     if each.status in _UNFINISHED and not each.recorded:  # what was recorded waits for a report, or its deadline
         return f"is still {each.status} after everything has healed and settled"
@@ -98,7 +101,13 @@ def _unfinished_by_listing(view: View, each: Delegation) -> str | None:
     listing = (view.final.listing if view.final else None) or {}
     listed = listing.get(each.source or "", ())
     if each.status is None and each.accepted and each.source in listing and len(listed) < LISTED_MAX:
-        return None if each.key_reused else f"was accepted, and {each.source}'s listing does not have it at the end"
+        excused = each.key_reused or _was_lost_as_warned(view, each)
+        return None if excused else f"was accepted, and {each.source}'s listing does not have it at the end"
     if each.status in _UNFINISHED and not each.recorded:
         return f"is listed as {each.status} after everything has healed and settled"
     return None
+
+
+def _was_lost_as_warned(view: View, each: Delegation) -> bool:
+    """Only the memory of a broker that is gone had it, as the answer said."""
+    return each.untracked and any(at_s >= each.asked_s for at_s in view.broker_ended_s)

@@ -76,6 +76,7 @@ class Delegation(Message):
 
     `accepted`: the broker answered 202 or 200. `key_reused`: its key was given to a later delegation, for which its own
     delegate and ledger rows may have made room (contract, §3.1.4). `recorded`: its source's agent carries it out.
+    `untracked`: the answer warned that it could not be stored yet (INV-05).
     """
 
     key: str | None = None
@@ -91,6 +92,7 @@ class Delegation(Message):
     reports: list[Call] = field(default_factory=list)
     key_reused: bool = False
     recorded: bool = False
+    untracked: bool = False
 
     @property
     def tool(self) -> str | None:

@@ -17,8 +17,6 @@ from sim.invariants.faults import CLIENT_LINK, DATABASE
 from sim.invariants.violation import Violation
 
 BROKER = "broker"
-CLOSING_S = 2.0
-"""After the grace: for cutting off what still runs, and for saying goodbye to the database, which may not answer."""
 SILENCE_S = 30.0
 """What does not wait for an agent is answered long before."""
 STARTING_S = 60.0
@@ -38,12 +36,12 @@ class _Stop:
 
 def stopped_within_its_grace(view: View) -> Iterator[Violation]:
     """INV-08; a broker that loses its power meanwhile is gone as well."""
-    grace_s = view.history.flags.grace_s
+    flags = view.history.flags
     seen_s = view.final.at_s if view.final is not None else 0.0
     for stop in _stops(view):
         took_s = min(stop.gone_s, seen_s) - stop.asked_s - stop.paused_s
-        if took_s > grace_s + CLOSING_S:
-            when = f"was asked to stop at {stop.asked_s:.3f} s with a grace of {grace_s:g} s"
+        if took_s > flags.grace_s + flags.closing_s:
+            when = f"was asked to stop at {stop.asked_s:.3f} s with a grace of {flags.grace_s:g} s"
             then = f"was gone {took_s:.1f} s later" if stop.gone_s < inf else f"was still there {took_s:.1f} s later"
             yield Violation("INV-08", f"The broker {when}, and {then}", stop.entries, BROKER)
 

@@ -15,13 +15,15 @@ from sim.history import Json
 @dataclass(slots=True)
 class Dialect:
     """`headers` go with every request; `tokens` are bearer tokens by the name of the workspace that was given one,
-    in `token_field` of the answer to its registration.
+    in `token_field` of the answer to its registration. A duration in a request is told in real seconds, of which
+    `time_scale` of the scenario make one.
     """
 
     paths: Mapping[str, str] = field(default_factory=lambda: CONTRACT_PATHS)
     headers: Mapping[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     token_field: str = "auth_token"
+    time_scale: float = 1.0
 
     def path(self, action: str, *, workspace: str = "", delegation: str = "", query: str = "") -> str:
         """Where to ask for `action`, with ids in their places. `query` is appended."""

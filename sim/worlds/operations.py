@@ -137,7 +137,7 @@ def _send(step: Send, memory: Memory) -> Request:
     message = {"role": "user", "messageId": f"{step.op}-message", "parts": [{"kind": "text", "text": step.text}]}
     params: dict[str, Json] = {"message": message}
     if step.expires_in_s is not None:
-        params["expires_in_seconds"] = step.expires_in_s
+        params["expires_in_seconds"] = step.expires_in_s / memory.dialect.time_scale
     body = {"jsonrpc": "2.0", "id": step.op, "method": "message/send", "params": params}
     headers = {"X-Workspace-ID": memory.workspace_id(step.source)}
     return Request("send", step.source, "POST", memory.path("send", step.target), body, headers)

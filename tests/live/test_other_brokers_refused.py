@@ -77,9 +77,8 @@ def scenario(step: str = DELEGATE, more: str = "", bob: str = "") -> str:
     ],
 )
 def test_what_cannot_be_played_is_refused_by_name(text: str, told: str, said: str) -> None:
-    refusal = not_playable(load_scenario(text, "story.yaml"), 1.0, load_text(told, "a.yml") if told else Adapter())
+    refusal = not_playable(load_scenario(text, "story.yaml"), load_text(told, "a.yml") if told else Adapter())
     assert refusal is not None and said in refusal
-    assert not_playable(load_scenario(text, "story.yaml"), 1.0) is None
 
 
 def test_what_an_adapter_makes_possible_is_played() -> None:
@@ -90,7 +89,7 @@ def test_what_an_adapter_makes_possible_is_played() -> None:
     )
     for more in (ON_DATABASE, "faults:\n  - {at: 1s, kill: broker}\n"):
         story_ = load_scenario(scenario(more=more, bob="parent: ann, budget_cents: 5"), "story.yaml")
-        assert not_playable(story_, 1.0, able) is None
+        assert not_playable(story_, able) is None
 
 
 def test_the_command_refuses_with_every_scenario_that_it_cannot_play(tmp_path: Path) -> None:
@@ -112,6 +111,7 @@ def test_what_cannot_be_played_may_be_skipped_but_not_everything(tmp_path: Path)
     [
         (("--adapter", "x.yml"), "", "--adapter is about a broker of your own; name it by --broker-url"),
         (("--database-url", "postgresql://u@h/d"), "", "--database-url is about a broker of your own"),
+        (("--skip-unplayable",), "", "--skip-unplayable is about a broker of your own"),
         (("--quiet", "5s"), "", "--quiet is about a broker of your own"),
         (("--broker-url", "https://127.0.0.1"), "", "name the address behind TLS"),
         (("--broker-url", "127.0.0.1:80"), "", "write http://127.0.0.1:8080"),

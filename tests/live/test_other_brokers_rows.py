@@ -21,6 +21,7 @@ from reference_impl.config import Config
 from sim.worlds.components import live_postgres
 from sim.worlds.components.live_postgres import LivePostgres
 from sim.worlds.components.processes import ComponentFailed, Port
+from sim.worlds.components.run_record import record_of_this_process
 from sim.worlds.live.broker_process import environment_of
 from sim.worlds.live.foreign_rows import ForeignRows
 
@@ -61,7 +62,7 @@ expect:
 @pytest.fixture(scope="module")
 def server() -> Iterator[LivePostgres]:
     """A Postgres of this module."""
-    with live_postgres.obtained("embedded") as obtained:
+    with live_postgres.obtained("embedded", record=record_of_this_process()) as obtained:
         yield obtained
 
 

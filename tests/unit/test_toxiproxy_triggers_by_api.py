@@ -15,6 +15,7 @@ from fakes.toxiproxy.api import Api
 from fakes.toxiproxy.collection import Collection
 from fakes.toxiproxy.metrics import Metrics, Traffic
 
+from .test_toxiproxy_frames import CANCEL, START_UP, message
 from .toxiproxy_world import Upstream, connect_to, read_to_end
 
 BODY = b"x" * 1000
@@ -139,6 +140,44 @@ def test_the_second_request_takes_the_link_down_and_deleting_the_toxic_brings_it
                 assert (await client.ask("DELETE", "/proxies/p/toxics/down_downstream"))[0] == 204
                 assert (await client.ask("GET", "/proxies/p"))[1]["enabled"] is True
                 assert await post(session) == (200, 1000, "ok")
+
+    play(check)
+
+
+INSERT = message(b"Q", "INSERT INTO a VALUES (1)")
+COMMIT = message(b"Q", "COMMIT")
+
+
+@pytest.mark.parametrize(
+    ("trigger", "passed"),
+    [({"query": 2}, 1), ({"query": 2, "containing": "INSERT"}, 2), ({"commit": 1}, 1), ({"commit": 2}, 3)],
+)
+def test_queries_and_commits_of_postgres(trigger: dict[str, object], passed: int) -> None:
+    queries = [INSERT, COMMIT, INSERT, COMMIT]
+
+    async def check(client: Client) -> None:
+        async with echo() as (port, upstream):
+            listen = await client.proxy(port)
+            status, _ = await client.toxic("limit_data", stream="upstream", attributes={"bytes": 0}, trigger=trigger)
+            assert status == 200
+            reader, writer = await connect_to(listen)
+            writer.write(START_UP + b"".join(queries))
+            await read_to_end(reader)
+            await upstream.ended.wait()
+            assert bytes(upstream.received) == START_UP + b"".join(queries[:passed])
+
+    play(check)
+
+
+def test_a_cancel_request_of_postgres() -> None:
+    async def check(client: Client) -> None:
+        async with echo() as (port, upstream):
+            listen = await client.proxy(port)
+            assert (await client.toxic("reset_peer", stream="upstream", trigger={"cancel": 1}))[0] == 200
+            reader, writer = await connect_to(listen)
+            writer.write(CANCEL)
+            assert (await read_to_end(reader))[1] == RESET
+            assert upstream.received == b""
 
     play(check)
 

@@ -66,13 +66,13 @@ class RunRecord:
 
 def record_of_this_process() -> RunRecord:
     """The record that this process may write."""
-    return RunRecord(_folder() / f"{os.getpid()}.json")
+    return RunRecord(folder() / f"{os.getpid()}.json")
 
 
 def leftovers() -> list[Leftover]:
     """What runs that are over have left behind."""
     found: list[Leftover] = []
-    for file in sorted(_folder().glob("*.json")):
+    for file in sorted(folder().glob("*.json")):
         try:
             record = json.loads(file.read_text())
             pid, born, things = record["pid"], record["born"], record["things"]
@@ -83,7 +83,8 @@ def leftovers() -> list[Leftover]:
     return found
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Where records are; who has removed what a run left deletes its record too."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "fumble" / "runs"
 

@@ -67,7 +67,7 @@ class ForeignBroker:
             for name, member in members_of(scenario).items()
         }
         self.flags = _stretched(adapter.flags, time_scale)
-        self.dialect = _dialect_of(foreign)
+        self.dialect = _dialect_of(foreign, time_scale)
         self.agent_host = adapter.agent_host
         quiet_s = adapter.quiet if foreign.quiet_s is None else foreign.quiet_s
         self.settling = Settling(
@@ -106,6 +106,10 @@ class ForeignBroker:
         """Its process, which is ours to strike if we started it."""
         assert self._process is not None
         return self._process
+
+    def ended(self) -> str | None:
+        """How its process ended, if it is ours and nobody had asked it to."""
+        return None if self._process is None else self._process.ended()
 
     async def prepare(self) -> None:
         """See that its tables can be read. Raises ComponentFailed."""
@@ -233,7 +237,7 @@ class ForeignBrokers:
         return "read from its database" if self.foreign.database_url else "not observed"
 
 
-def _dialect_of(foreign: Foreign) -> Dialect:
+def _dialect_of(foreign: Foreign, time_scale: float) -> Dialect:
     adapter = foreign.adapter
     paths = {action: adapter.paths.get(action, path) for action, path in CONTRACT_PATHS.items()}
     headers = {}
@@ -244,6 +248,7 @@ def _dialect_of(foreign: Foreign) -> Dialect:
         {action: foreign.prefix + path for action, path in paths.items() if path is not None},
         headers,
         token_field=adapter.workspaces.token_in,
+        time_scale=time_scale,
     )
 
 

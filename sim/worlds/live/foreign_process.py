@@ -23,6 +23,7 @@ class ForeignProcess:
         self._address = address
         self._log = folder / "broker.log"
         self._child: Child | None = None
+        self._asked = False
 
     async def first_start(self) -> None:
         """Start it, and return when it listens. Raises ComponentFailed."""
@@ -41,6 +42,7 @@ class ForeignProcess:
     def start(self) -> None:
         """Run it, again. Raises ComponentFailed."""
         self._child = Child("the broker", self._command, log=self._log, env=self._env)
+        self._asked = False
 
     def kill(self) -> None:
         """A power cut."""
@@ -53,12 +55,19 @@ class ForeignProcess:
         """Ask it to end, and wait until it is gone; False if it was killed before."""
         child = self._child
         if child is not None:
+            self._asked = True
             self._send(signal.SIGTERM)
             await child.over()
             if self._child is not child:
                 return False
             self.kill()
         return True
+
+    def ended(self) -> str | None:
+        """How it ended, if nobody had asked it to."""
+        if self._child is None or self._asked or not self._child.ended:
+            return None
+        return f"exit code {self._child.popen.returncode}"
 
     def close(self) -> None:
         """The run is over."""

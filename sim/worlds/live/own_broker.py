@@ -46,8 +46,10 @@ class OwnBroker:
             Config(host="127.0.0.1", port=self._port.number, environment="development", allow_loopback=True), scenario
         )
         self.members: Mapping[str, Member] = members_of(scenario)
-        self.flags = flags_of(self._config)
-        self.dialect = Dialect()
+        flags = flags_of(self._config)
+        # What a process takes to close is no setting, so it does not hurry.
+        self.flags = replace(flags, closing_s=flags.closing_s * time_scale)
+        self.dialect = Dialect(time_scale=time_scale)
         self.settling = Settling()
         self._noted = ExitStack()
         self._process: LiveBroker | None = None
@@ -103,6 +105,10 @@ class OwnBroker:
         """Straight from the database. Raises ComponentFailed."""
         (row,) = await self._ask(FINAL_ROWS)
         return read_rows(row[0])
+
+    def ended(self) -> str | None:
+        """How its process ended, if nobody had asked it to."""
+        return None if self._process is None else self._process.ended()
 
     async def close(self) -> None:
         """End it and drop its database. Raises ComponentFailed."""

@@ -85,17 +85,29 @@ def live_session(
     """
     record = record_of_this_process()
     with ExitStack() as stack:
-        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="fumble-live-"))
-        stack.enter_context(record.holding("folder", temporary))
+        temporary = stack.enter_context(_temporary_folder(record))
         folder = logs or Path(temporary)
         brokers: Brokers
         if foreign is None:
-            server = stack.enter_context(live_postgres.obtained(postgres))
+            server = stack.enter_context(live_postgres.obtained(postgres, record=record))
             brokers = OwnBrokers(server, folder, record)
         else:
             brokers = ForeignBrokers(foreign, folder)
-        proxy = stack.enter_context(toxiproxy.obtained(toxiproxy_at, folder=folder))
+        proxy = stack.enter_context(toxiproxy.obtained(toxiproxy_at, folder=folder, record=record))
         yield LiveSession(brokers, proxy, folder, time_scale, record)
+
+
+@contextmanager
+def _temporary_folder(record: RunRecord) -> Iterator[str]:
+    """It is no longer noted when it is removed, whatever was the reason."""
+    folder = tempfile.TemporaryDirectory(prefix="fumble-live-")
+    with ExitStack() as noted:
+        noted.enter_context(record.holding("folder", folder.name))
+        try:
+            yield folder.name
+        finally:
+            folder.cleanup()
+            noted.close()
 
 
 def _run(coroutine: Coroutine[Any, Any, T], time_scale: float) -> T:

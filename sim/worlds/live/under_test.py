@@ -82,6 +82,9 @@ class UnderTest(Protocol):
     async def rows(self) -> Mapping[str, Sequence[Row]] | None:
         """Its tables as they are now; None if they cannot be seen. Raises ComponentFailed."""
 
+    def ended(self) -> str | None:
+        """How its process ended, if nobody had asked it to; None: it runs, or its process is not ours to watch."""
+
     async def close(self) -> None:
         """The run is over."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from fakes.agent import AgentSaw
 from fakes.watcher import Event, Watcher
-from sim.history import Broadcast, Contact, Final, History, ModeRead, Row
+from sim.history import Broadcast, Contact, Final, History, ModeRead, NodeChanged, Row
 from sim.scenario.model import AddToxic, Trigger
 from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.components.run_record import RunRecord
@@ -70,6 +70,7 @@ class LiveWorld:
         self._noted = ExitStack()
         self._clients: set[asyncio.Task[None]] = set()
         self._began_s = 0.0
+        self._broker_ended = False
         self._trouble: asyncio.Future[None] | None = None
 
     # --- the run -------------------------------------------------------------------------------------------------
@@ -104,10 +105,9 @@ class LiveWorld:
         self.history.epoch = await self._broker.clock()
         self._began_s = loop.time()
         self._trouble = loop.create_future()
-        playing = asyncio.ensure_future(self._player().play())
+        playing = self.start_client(self._player().play())
         await asyncio.wait([playing, self._trouble], return_when=asyncio.FIRST_COMPLETED)
         if self._trouble.done():
-            playing.cancel()
             self._trouble.result()
         await playing
         self.history.entries.sort(key=lambda entry: entry.at_s)
@@ -116,6 +116,8 @@ class LiveWorld:
         """End everything that was started for the run."""
         for task in self._clients:
             task.cancel()
+        if self._clients:
+            await asyncio.wait(self._clients)
         for agent in self._agents.values():
             agent.close()
         try:
@@ -226,6 +228,7 @@ class LiveWorld:
 
     async def statuses(self) -> Mapping[str, str]:
         """What the broker under test tells."""
+        self._see_whether_it_runs()
         try:
             return await self._broker.statuses()
         except NotAsAgreed as error:
@@ -233,6 +236,7 @@ class LiveWorld:
 
     async def final(self, callers: Sequence[str]) -> Final:
         """Its rows, if they can be seen; each caller's inbox through its reference poller, and its listing."""
+        self._see_whether_it_runs()
         dialect, members = self._broker.dialect, self.history.members
         try:
             inbox, listing = await look_last(
@@ -248,6 +252,11 @@ class LiveWorld:
         rows = await self._broker.rows()
         stretched = None if rows is None else {table: self._stretched(those) for table, those in rows.items()}
         return Final(self.now_s(), stretched, inbox, listing)
+
+    def _see_whether_it_runs(self) -> None:
+        if not self._broker_ended and (how := self._broker.ended()) is not None:
+            self._broker_ended = True
+            self.history.add(NodeChanged(self.now_s(), "broker", "stopped", how))
 
     async def _get(self, path: str, headers: Mapping[str, str]) -> tuple[int, Any]:
         return await get_once(*self.broker_address(), path, headers)
