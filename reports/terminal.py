@@ -91,13 +91,20 @@ def _block_lines(run: RunReport, columns: int, colour: bool) -> Iterator[str]:
 
 def _not_observed(summary: Summary, *, columns: int) -> Iterator[str]:
     """Which invariants say nothing of which runs: what was not observed is not judged, and has not passed."""
-    runs_of: dict[tuple[str, ...], int] = {}
+    everywhere = [
+        each
+        for each in (summary.runs[0].not_observed if summary.runs else ())
+        if all(each in run.not_observed for run in summary.runs)
+    ]
+    if everywhere:
+        yield from wrap(f"not observed, so not judged: {', '.join(everywhere)}", columns, subsequent_indent="  ")
+    beside: dict[str, int] = {}
     for run in summary.runs:
-        if run.not_observed:
-            runs_of[run.not_observed] = runs_of.get(run.not_observed, 0) + 1
-    for ids, runs in runs_of.items():
-        where = "" if runs == len(summary.runs) else f" in {runs} of {len(summary.runs)} runs"
-        yield from wrap(f"not observed{where}, so not judged: {', '.join(ids)}", columns, subsequent_indent="  ")
+        if more := [each for each in run.not_observed if each not in everywhere]:
+            beside[", ".join(more)] = beside.get(", ".join(more), 0) + 1
+    for ids, runs in beside.items():
+        where = f"{'also ' if everywhere else ''}not observed in {runs} of {len(summary.runs)} runs"
+        yield from wrap(f"{where}: {ids}", columns, subsequent_indent="  ")
 
 
 def _counts(summary: Summary, *, colour: bool) -> str:

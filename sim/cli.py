@@ -171,6 +171,9 @@ def _add_foreign(command: argparse.ArgumentParser) -> None:
         metavar="DURATION",
         help="how long nothing may happen before a run is over (default: by the adapter's retry_delay)",
     )
+    command.add_argument(
+        "--skip-unplayable", action="store_true", help="name on stderr what cannot be played, and play the rest"
+    )
 
 
 def _add_time_scale(command: argparse.ArgumentParser, default: float | None, said: str) -> None:

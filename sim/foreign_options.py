@@ -15,14 +15,14 @@ from sim.exits import Exit, Refused
 from sim.scenario.problems import ScenarioError
 from sim.worlds.live.foreign_broker import Foreign
 
-_NEED_URL = ("adapter", "database_url", "quiet")
+_NEED_URL = ("adapter", "database_url", "quiet", "skip_unplayable")
 
 
 def named(options: argparse.Namespace) -> Foreign | None:
     """The broker that the options name; None: ours. Raises Refused."""
     if options.broker_url is None:
         for name in _NEED_URL:
-            if getattr(options, name) is not None:
+            if getattr(options, name) not in (None, False):
                 option = f"--{name.replace('_', '-')}"
                 raise Refused(f"{option} is about a broker of your own; name it by --broker-url", Exit.USAGE)
         return None
@@ -64,6 +64,8 @@ def _address(url: str) -> tuple[str, int, str]:
         )
     if parts.scheme != "http" or host is None or parts.query or parts.fragment or parts.username:
         raise Refused(wrong, Exit.USAGE)
+    if ":" in host:
+        raise Refused(f"--broker-url {url}: write a name or an IPv4 address", Exit.USAGE)
     return host, port, parts.path.rstrip("/")
 
 

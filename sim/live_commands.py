@@ -39,7 +39,7 @@ def live(options: argparse.Namespace) -> Exit:
     if options.time_scale is None:
         options.time_scale = DEFAULT_TIME_SCALE if foreign is None else 1.0
     if foreign is not None:
-        _refuse_what_cannot_be_played(scenarios, foreign)
+        scenarios = _playable(scenarios, foreign, skip=options.skip_unplayable)
     junit_file = commands.writable(options.junit)
     done: list[RunReport] = []
     components: Mapping[str, str] = {}
@@ -149,14 +149,20 @@ def introduced(session: LiveSession) -> str:
     return f"live: {session.brokers.introduced}, Toxiproxy {session.toxiproxy.version()} ({session.toxiproxy.what})"
 
 
-def _refuse_what_cannot_be_played(scenarios: list[Scenario], foreign: Foreign) -> None:
-    reasons = [
-        f"{scenario.path}: {reason}"
-        for scenario in scenarios
-        if (reason := not_playable(scenario, foreign.adapter)) is not None
-    ]
-    if reasons:
+def _playable(scenarios: list[Scenario], foreign: Foreign, *, skip: bool) -> list[Scenario]:
+    """Those that this broker can play. Refuses with those that it cannot, unless they are to be skipped."""
+    refusals = {scenario.path: not_playable(scenario, foreign.adapter) for scenario in scenarios}
+    reasons = [f"{path}: {reason}" for path, reason in refusals.items() if reason is not None]
+    if reasons and not skip:
         raise Refused("the live world cannot play\n" + "\n".join(reasons), Exit.USAGE)
+    if reasons:
+        print(
+            f"live: {len(reasons)} of {len(scenarios)} scenarios are not played\n" + "\n".join(reasons), file=sys.stderr
+        )
+    playable = [scenario for scenario in scenarios if refusals[scenario.path] is None]
+    if not playable:
+        raise Refused("no scenario is left to play", Exit.NOTHING)
+    return playable
 
 
 @contextmanager

@@ -67,6 +67,7 @@ _DURATIONS = (
     Field("mcp_sync_budget", Duration(positive=True), "Of delegate_task; 30s if left out", "mcp_sync_budget_s"),
     Field("mcp_async_budget", Duration(positive=True), "Of delegate_task_async; 8s if left out", "mcp_async_budget_s"),
     Field("sweeper_interval", Duration(positive=True), "Between two sweeps; 5m if left out", "sweeper_interval_s"),
+    Field("grace", Duration(), "Within which it is gone when it is asked to stop; 10s if left out", "grace_s"),
     Field("settle", Duration(positive=True), "The longest that a run waits for it to come to rest; 5m", "settle_s"),
     Field("quiet", Duration(), "How long nothing may happen before a run is over; 1.25 retry_delay + 2s", "quiet_s"),
 )

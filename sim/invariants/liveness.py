@@ -85,8 +85,8 @@ def _unfinished(view: View, each: Delegation) -> str | None:
     if not each.delegate_rows:
         if not (each.accepted or each.requests) or each.key_reused:
             return None
-        if each.untracked and any(at_s >= each.asked_s for at_s in view.broker_ended_s):
-            return None  # only the broker's memory had it, as the answer warned
+        if _was_lost_as_warned(view, each):
+            return None
         return "was accepted, and the broker knows nothing of it at the end"
     if each.status in _UNFINISHED and not each.recorded:  # what was recorded waits for a report, or its deadline
         return f"is still {each.status} after everything has healed and settled"
@@ -101,7 +101,13 @@ def _unfinished_by_listing(view: View, each: Delegation) -> str | None:
     listing = (view.final.listing if view.final else None) or {}
     listed = listing.get(each.source or "", ())
     if each.status is None and each.accepted and each.source in listing and len(listed) < LISTED_MAX:
-        return None if each.key_reused else f"was accepted, and {each.source}'s listing does not have it at the end"
+        excused = each.key_reused or _was_lost_as_warned(view, each)
+        return None if excused else f"was accepted, and {each.source}'s listing does not have it at the end"
     if each.status in _UNFINISHED and not each.recorded:
         return f"is listed as {each.status} after everything has healed and settled"
     return None
+
+
+def _was_lost_as_warned(view: View, each: Delegation) -> bool:
+    """Only the memory of a broker that is gone had it, as the answer said."""
+    return each.untracked and any(at_s >= each.asked_s for at_s in view.broker_ended_s)

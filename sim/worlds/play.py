@@ -20,7 +20,7 @@ from sim.worlds.operations import Memory, NotPossible, request_for
 from sim.worlds.world import World
 
 OPERATION_TIMEOUT_S = 60.0
-_AT_REST = {"completed", "failed", "queued", "dropped"}
+_AT_REST = {"completed", "failed", "delivered", "queued", "dropped"}
 
 
 @dataclass(frozen=True, slots=True)

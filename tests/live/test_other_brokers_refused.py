@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from sim.scenario.loading import load_text as load_scenario
 from sim.scenario.problems import ScenarioError
 from sim.worlds.live.playable import not_playable
 
-from .other_brokers import adapter, live, story
+from .other_brokers import REPOSITORY, adapter, live, story
 
 NOWHERE = "http://127.0.0.1:9"
 STORY = """
@@ -98,11 +100,18 @@ def test_the_command_refuses_with_every_scenario_that_it_cannot_play(tmp_path: P
     assert f"{first}: fault f1" in done.stderr and f"{second}: broker: retry_delay" in done.stderr
 
 
+def test_what_cannot_be_played_may_be_skipped_but_not_everything(tmp_path: Path) -> None:
+    first = story(tmp_path, "first", scenario(more=ON_DATABASE))
+    done = live(first, "--broker-url", NOWHERE, "--skip-unplayable")
+    assert done.returncode == 5 and f"1 of 1 scenarios are not played\n{first}: fault f1" in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told", "said"),
     [
         (("--adapter", "x.yml"), "", "--adapter is about a broker of your own; name it by --broker-url"),
         (("--database-url", "postgresql://u@h/d"), "", "--database-url is about a broker of your own"),
+        (("--skip-unplayable",), "", "--skip-unplayable is about a broker of your own"),
         (("--quiet", "5s"), "", "--quiet is about a broker of your own"),
         (("--broker-url", "https://127.0.0.1"), "", "name the address behind TLS"),
         (("--broker-url", "127.0.0.1:80"), "", "write http://127.0.0.1:8080"),
@@ -206,6 +215,21 @@ def test_a_file_that_is_no_adapter_says_so(text: str, said: str) -> None:
     with pytest.raises(ScenarioError) as failure:
         load_text(text, "a.yml")
     assert said in str(failure.value)
+
+
+GUIDE = (REPOSITORY / "scenarios" / "OTHER-BROKERS.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("example", re.findall("```yaml\n(.*?)```", GUIDE, re.DOTALL))
+def test_an_example_of_the_guide_is_read(example: str) -> None:
+    (load_scenario if example.startswith("title:") else load_text)(example, "guide.yaml")
+
+
+def test_no_key_of_an_adapter_is_left_out_of_the_guide() -> None:
+    table = GUIDE.split("\n| key |")[1].split("\n\n")[0]
+    schema = json.loads(as_text())["properties"]
+    keys = {*schema, *(key for part in schema.values() for key in part.get("properties", {}))}
+    assert {key for key in keys if f"`{key}" not in table} == set()
 
 
 def test_the_schema_in_the_repository_is_up_to_date() -> None:
