@@ -155,6 +155,15 @@ def test_what_could_not_be_removed_stays_written_down(state: Path) -> None:
     assert json.loads((state / "1.json").read_text())["things"] == [["container", "abc"]]
 
 
+def test_a_folder_that_somebody_removed_is_not_left(state: Path, tmp_path: Path) -> None:
+    state.mkdir(parents=True)
+    there, gone = tmp_path / "there", tmp_path / "gone"
+    there.mkdir()
+    things = [["folder", str(there)], ["folder", str(gone)]]
+    (state / "1.json").write_text(json.dumps({"pid": 1 << 22, "born": "1", "things": things}))
+    assert [left.where for left in leftovers()] == [str(there)]
+
+
 def test_a_record_that_cannot_be_read_is_no_trouble(state: Path) -> None:
     state.mkdir(parents=True)
     (state / "12.json").write_text("{")

@@ -148,7 +148,9 @@ class Command:
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
     path = os.pathsep.join(filter(None, (more.get("PYTHONPATH"), str(REPOSITORY))))
     own = {name: value for name, value in os.environ.items() if name not in ("FUMBLE_DEBUG", "NO_COLOR")}
-    return {**own, **more, "PYTHONPATH": path}
+    # Where the user's own runs are noted is not for tests.
+    state = str(Path(tempfile.gettempdir()) / f"fumble-tests-{os.getuid()}")
+    return {**own, "XDG_STATE_HOME": state, **more, "PYTHONPATH": path}
 
 
 def _heed_interrupts() -> None:
