@@ -175,7 +175,7 @@ def test_an_interrupt_ends_everything(tmp_path: Path, number: signal.Signals) ->
         assert "live: Postgres" in running.wait_for_progress()
         time.sleep(1.0)  # anywhere between the start of the first process and the quiet time
         running.process.send_signal(number)
-        _, stderr = running.process.communicate(timeout=30)
+        _, stderr = running.process.communicate(timeout=60)
         assert running.process.returncode == 130
         assert stderr.splitlines()[-1] == "fumble: interrupted after 0 of 1 runs"
         assert "destroyed" not in stderr and "Traceback" not in stderr
