@@ -114,6 +114,7 @@ def test_what_cannot_be_played_may_be_skipped_but_not_everything(tmp_path: Path)
         (("--skip-unplayable",), "", "--skip-unplayable is about a broker of your own"),
         (("--quiet", "5s"), "", "--quiet is about a broker of your own"),
         (("--broker-url", "https://127.0.0.1"), "", "name the address behind TLS"),
+        (("--broker-url", NOWHERE, "--postgres", "embedded"), "", "name the database of yours by --database-url"),
         (("--broker-url", "127.0.0.1:80"), "", "write http://127.0.0.1:8080"),
         (("--broker-url", NOWHERE, "--quiet", "5"), "", "5 has no unit: write 5s"),
         (("--broker-url", NOWHERE, "--database-url", "mysql://h/d"), "", "--database-url: this is no DSN"),
