@@ -85,6 +85,12 @@ def _adapter(path: str | None) -> Adapter:
 
 def _check_database(url: str | None, adapter: Adapter) -> None:
     if url is None:
+        if adapter.paths.get("list", "") is None:
+            raise Refused(
+                "fumble has to see how work stands: the adapter says that there is no `list`, so name the broker's "
+                "tables by --database-url",
+                Exit.USAGE,
+            )
         if adapter.database_listen is not None:
             raise Refused(
                 "the adapter's `database_listen` begins a way to the broker's database; name that by --database-url",

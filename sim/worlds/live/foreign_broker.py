@@ -6,6 +6,7 @@ used, and everything is asked for by these.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 from sim.adapter.model import CONTRACT_PATHS
 from sim.history import Flags, Member, Row, recorded_id_of
 from sim.scenario.model import Operation, Record, Scenario, Step, Together, Wait
-from sim.worlds.components.processes import listening
+from sim.worlds.components.processes import ComponentFailed, listening
 from sim.worlds.dialect import Dialect
 from sim.worlds.last_look import get_once, read_listing
 from sim.worlds.live.foreign import Foreign
@@ -29,8 +30,10 @@ from sim.worlds.live.under_test import Address
 from sim.worlds.play import Settling
 from sim.worlds.tables import members_of
 
-ANSWERS_WITHIN_S = 30.0
-CREATED_WITHIN_S = 10.0
+THERE_WITHIN_S = 5.0
+STARTED_WITHIN_S = 30.0
+"""If it cannot start before there is a way to its database, which we open."""
+ANSWERS_WITHIN_S = 10.0
 UNREACHABLE = {"(the broker)": "unreachable"}
 
 
@@ -104,7 +107,11 @@ class ForeignBroker:
         if self._process is not None:
             await self._process.first_start()
         else:
-            await listening("the broker", host, port, within_s=ANSWERS_WITHIN_S)
+            within_s = THERE_WITHIN_S if self.database is None else STARTED_WITHIN_S
+            try:
+                await listening("the broker", host, port, within_s=within_s)
+            except ComponentFailed as failure:
+                raise ComponentFailed(f"{failure}\nfix: start it, or name by --broker-url where it listens") from None
         self.members = await create_workspaces(self._foreign, self.members, self.dialect, agent_url)
 
     async def clock(self) -> datetime | None:
@@ -118,6 +125,8 @@ class ForeignBroker:
         found: dict[str, str] = {}
         for name in self._callers:
             entries = await read_listing(self._get, self.dialect, self.members[name])
+            if entries is None and self.members[name].delivery == "none":
+                continue  # it may not be known yet
             if entries is None:
                 return UNREACHABLE
             found.update(
@@ -143,7 +152,8 @@ class ForeignBroker:
         return [member.workspace_id for member in self.members.values()]
 
     async def _get(self, path: str, headers: Mapping[str, str]) -> tuple[int, Any]:
-        return await get_once(*self.address, path, headers)
+        async with asyncio.timeout(ANSWERS_WITHIN_S * self._time_scale):
+            return await get_once(*self.address, path, headers)
 
 
 @dataclass(frozen=True, slots=True)
