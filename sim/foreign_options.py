@@ -13,7 +13,7 @@ from sim.adapter.loading import load_adapter
 from sim.adapter.model import Adapter
 from sim.exits import Exit, Refused
 from sim.scenario.problems import ScenarioError
-from sim.worlds.live.foreign_broker import Foreign
+from sim.worlds.live.foreign import Foreign
 
 _NEED_URL = ("adapter", "database_url", "quiet", "skip_unplayable")
 
@@ -26,6 +26,11 @@ def named(options: argparse.Namespace) -> Foreign | None:
                 option = f"--{name.replace('_', '-')}"
                 raise Refused(f"{option} is about a broker of your own; name it by --broker-url", Exit.USAGE)
         return None
+    if options.postgres != "auto":
+        raise Refused(
+            "--postgres is where fumble's own broker keeps its rows; name the database of yours by --database-url",
+            Exit.USAGE,
+        )
     host, port, prefix = _address(options.broker_url)
     adapter = _adapter(options.adapter)
     _check_database(options.database_url, adapter)
@@ -80,6 +85,12 @@ def _adapter(path: str | None) -> Adapter:
 
 def _check_database(url: str | None, adapter: Adapter) -> None:
     if url is None:
+        if adapter.paths.get("list", "") is None:
+            raise Refused(
+                "fumble has to see how work stands: the adapter says that there is no `list`, so name the broker's "
+                "tables by --database-url",
+                Exit.USAGE,
+            )
         if adapter.database_listen is not None:
             raise Refused(
                 "the adapter's `database_listen` begins a way to the broker's database; name that by --database-url",

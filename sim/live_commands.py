@@ -22,7 +22,7 @@ from sim.exits import Exit, Refused
 from sim.foreign_options import named
 from sim.scenario.model import Scenario
 from sim.worlds.components.processes import ComponentFailed
-from sim.worlds.live.foreign_broker import Foreign
+from sim.worlds.live.foreign import Foreign
 from sim.worlds.live.playable import not_playable
 from sim.worlds.live.session import LiveSession, live_session
 from sim.worlds.workshop import Workshop

@@ -28,13 +28,19 @@ async def look_last(
     run_s: float,
     ask_again_s: float = RETRY_S,
 ) -> tuple[Look, Look]:
-    """Inboxes and listings by caller; None for what the broker did not answer even now. `run_s`: the run's length.
+    """Inboxes and listings by caller; None for what the broker did not answer even now, or does not have.
 
-    Raises NotAsAgreed.
+    `run_s`: the run's length. Raises NotAsAgreed.
     """
-    inbox = {name: await _read_inbox(get, dialect, members[name], run_s, ask_again_s) for name in callers}
-    listing = {name: await _read_listing(get, dialect, members[name], ask_again_s) for name in callers}
-    return _if_all_answered(inbox), _if_all_answered(listing)
+    inbox: Look = None
+    if "inbox" in dialect.paths:
+        read = {name: await _read_inbox(get, dialect, members[name], run_s, ask_again_s) for name in callers}
+        inbox = _if_all_answered(read)
+    listing: Look = None
+    if "list" in dialect.paths:
+        read = {name: await _read_listing(get, dialect, members[name], ask_again_s) for name in callers}
+        listing = _if_all_answered(read)
+    return inbox, listing
 
 
 class NotAsAgreed(Exception):

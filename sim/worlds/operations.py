@@ -25,7 +25,7 @@ from sim.scenario.model import (
     Report,
     Send,
 )
-from sim.worlds.dialect import Dialect
+from sim.worlds.dialect import Dialect, field_of
 from sim.worlds.http_client import Answer
 
 BACKLOG_S = 600
@@ -89,7 +89,8 @@ class Memory:
                 self.cursors.pop(operation.of, None)
             elif answer.status == 200 and isinstance(body, list) and body:
                 newest = body[0] if request.more["since"] is None else body[-1]
-                self.cursors[operation.of] = newest["id"]
+                if isinstance(row_id := field_of(newest, "id"), str):
+                    self.cursors[operation.of] = row_id
         elif isinstance(operation, Register):
             self.dialect.learn_token(operation.of, body)
 

@@ -36,7 +36,9 @@ class Unsent(Exception):
 class Broker:
     """All state, and the life of a delegation."""
 
-    def __init__(self, *, retry_delay_s: float, defects: set[str], entry_token: str) -> None:
+    def __init__(self, *, retry_delay_s: float, defects: set[str], entry_token: str, own_ways: bool) -> None:
+        """`own_ways`: ids are its own, its paths begin otherwise, and the inbox is elsewhere."""
+        self.own_ways = own_ways
         self.retry_delay_s, self.defects, self.entry_token = retry_delay_s, defects, entry_token
         self.workspaces: dict[str, dict[str, Any]] = {}
         self.delegations: dict[str, dict[str, Any]] = {}
@@ -45,7 +47,12 @@ class Broker:
 
     def answer(self, method: str, target: str, bearer: str, body: Any) -> Answer:
         url = urlsplit(target)
-        match method, url.path.strip("/").split("/"):
+        path = url.path.removeprefix("/v2/inboxes-of") if self.own_ways else url.path
+        if path != url.path:
+            path = f"/v2/workspaces{path}/activity"
+        if self.own_ways and not path.startswith("/v2/"):
+            return 404, {"error": "not found"}
+        match method, path.removeprefix("/v2").strip("/").split("/"):
             case "POST", ["registry", "register"]:
                 return self.register(bearer, body)
             case "POST", ["registry", "heartbeat"]:
@@ -66,9 +73,12 @@ class Broker:
         if self.entry_token and bearer != self.entry_token:
             return 401, {"error": "missing workspace auth token"}
         token = secrets.token_urlsafe(32)
+        own = str(uuid.uuid4()) if self.own_ways else body["id"]
         mode = body.get("delivery_mode") or "push"
-        self.workspaces[body["id"]] = {"url": body.get("url"), "mode": mode, "token": token}
-        self.inbox.setdefault(body["id"], [])
+        self.workspaces[own] = {"url": body.get("url"), "mode": mode, "token": token}
+        self.inbox.setdefault(own, [])
+        if self.own_ways:
+            return 201, {"workspace": {"id": own, "secret": token}}
         return 200, {"status": "registered", "auth_token": token, "delivery_mode": mode}
 
     def delegate(self, source: str, body: Any) -> Answer:
@@ -226,11 +236,13 @@ async def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--retry-delay", type=float, default=0.3)
     parser.add_argument("--defect", action="append", default=[], choices=DEFECTS)
+    parser.add_argument("--own-ways", action="store_true")
     options = parser.parse_args()
     broker = Broker(
         retry_delay_s=options.retry_delay,
         defects=set(options.defect),
         entry_token=os.environ.get("OTHER_BROKER_TOKEN", ""),
+        own_ways=options.own_ways,
     )
     async with await asyncio.start_server(serving(broker), "127.0.0.1", options.port) as server:
         await server.serve_forever()

@@ -65,6 +65,26 @@ def test_tokens_come_from_the_environment_and_from_registration(tmp_path: Path) 
     assert "another" not in wrong.stderr
 
 
+def test_a_broker_with_ways_of_its_own_is_reached_by_its_adapter(tmp_path: Path) -> None:
+    ways = """
+paths: {mcp: none, record: none, report: none, send: none, events: none, inbox: "/inboxes-of/{workspace}?kind=all"}
+auth: {env: OTHER_BROKER_TOKEN}
+workspaces:
+  body: {title: "the workspace {name}", url: "{url}", delivery_mode: "{delivery}", above: "{parent}"}
+  id_in: workspace.id
+  token_in: workspace.secret
+durations: {retry_delay: 300ms, quiet: 1s}
+"""
+    family = STORIES["answered"], STORIES["target_polls"]
+    token = {"OTHER_BROKER_TOKEN": "a secret of the test"}
+    with other_broker("--own-ways", env=token) as url:
+        named = ("--broker-url", f"{url}/v2/", "--adapter", adapter(tmp_path, ways))
+        code, runs = played(*family, *named, env=token)
+    assert [(run["verdict"], run["violations"]) for run in runs] == [("passed", [])] * 2
+    assert code == 0
+    assert "EXPECT" not in runs[0]["not_observed"] and "INV-33" not in runs[0]["not_observed"]
+
+
 def test_a_broker_that_we_start_can_be_made_to_stand_still(tmp_path: Path) -> None:
     port = Port()
     answered = Path(STORIES["answered"]).read_text()

@@ -114,10 +114,12 @@ def test_what_cannot_be_played_may_be_skipped_but_not_everything(tmp_path: Path)
         (("--skip-unplayable",), "", "--skip-unplayable is about a broker of your own"),
         (("--quiet", "5s"), "", "--quiet is about a broker of your own"),
         (("--broker-url", "https://127.0.0.1"), "", "name the address behind TLS"),
+        (("--broker-url", NOWHERE, "--postgres", "embedded"), "", "name the database of yours by --database-url"),
         (("--broker-url", "127.0.0.1:80"), "", "write http://127.0.0.1:8080"),
         (("--broker-url", NOWHERE, "--quiet", "5"), "", "5 has no unit: write 5s"),
         (("--broker-url", NOWHERE, "--database-url", "mysql://h/d"), "", "--database-url: this is no DSN"),
         (("--broker-url", NOWHERE), "database_listen: 127.0.0.1:6543", "name that by --database-url"),
+        (("--broker-url", NOWHERE), "paths: {list: none}", "fumble has to see how work stands"),
         (("--broker-url", NOWHERE), "auth: {env: FUMBLE_TEST_UNSET}", "variable FUMBLE_TEST_UNSET, which is not set"),
         (("--broker-url", "http://192.0.2.1:80"), "command: [./broker]", "starts the broker here"),
     ],
@@ -132,6 +134,8 @@ def test_a_broker_that_is_not_there_is_told_of_before_anything_is_played(tmp_pat
     command = adapter(tmp_path, "command: [/nowhere/broker]\n")
     done = live(story(tmp_path, "story", scenario()), "--broker-url", NOWHERE, "--adapter", command)
     assert done.returncode == 3 and "the broker: cannot start /nowhere/broker" in done.stderr, done.stderr
+    done = live(story(tmp_path, "story", scenario()), "--broker-url", NOWHERE)
+    assert done.returncode == 3 and "does not listen on 127.0.0.1:9 after 5 s\nfix: start it" in done.stderr
 
 
 WHOLE = """

@@ -10,46 +10,31 @@ import asyncio
 import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sim.adapter.model import CONTRACT_PATHS, PLACEHOLDERS, Adapter
+from sim.adapter.model import CONTRACT_PATHS
 from sim.history import Flags, Member, Row, recorded_id_of
 from sim.scenario.model import Operation, Record, Scenario, Step, Together, Wait
 from sim.worlds.components.processes import ComponentFailed, listening
-from sim.worlds.dialect import Dialect, field_of
-from sim.worlds.http_client import Exchange, Unanswered
+from sim.worlds.dialect import Dialect
 from sim.worlds.last_look import get_once, read_listing
+from sim.worlds.live.foreign import Foreign
 from sim.worlds.live.foreign_process import ForeignProcess
 from sim.worlds.live.foreign_rows import ForeignRows
+from sim.worlds.live.foreign_workspaces import create_workspaces
 from sim.worlds.live.playable import operations_of
 from sim.worlds.live.under_test import Address
 from sim.worlds.play import Settling
 from sim.worlds.tables import members_of
 
-ANSWERS_WITHIN_S = 30.0
-CREATED_WITHIN_S = 10.0
+THERE_WITHIN_S = 5.0
+STARTED_WITHIN_S = 30.0
+"""If it cannot start before there is a way to its database, which we open."""
+ANSWERS_WITHIN_S = 10.0
 UNREACHABLE = {"(the broker)": "unreachable"}
-
-
-@dataclass(frozen=True, slots=True)
-class Foreign:
-    """Which broker, and what is known of it. `prefix`: what stands before every path. `token`: what lets clients in.
-
-    `database_url`: where its tables can be read. `quiet_s`: before the adapter's. `options`: what names all this on
-    the command line.
-    """
-
-    host: str
-    port: int
-    prefix: str = ""
-    adapter: Adapter = field(default_factory=Adapter)
-    token: str = ""
-    database_url: str = ""
-    quiet_s: float | None = None
-    options: str = ""
 
 
 class ForeignBroker:
@@ -122,10 +107,12 @@ class ForeignBroker:
         if self._process is not None:
             await self._process.first_start()
         else:
-            await listening("the broker", host, port, within_s=ANSWERS_WITHIN_S)
-        for name in _parents_first(self.members):
-            if self.members[name].delivery != "none":
-                await self._create(name, agent_url(name))
+            within_s = THERE_WITHIN_S if self.database is None else STARTED_WITHIN_S
+            try:
+                await listening("the broker", host, port, within_s=within_s)
+            except ComponentFailed as failure:
+                raise ComponentFailed(f"{failure}\nfix: start it, or name by --broker-url where it listens") from None
+        self.members = await create_workspaces(self._foreign, self.members, self.dialect, agent_url)
 
     async def clock(self) -> datetime | None:
         """The clock of its database."""
@@ -138,6 +125,8 @@ class ForeignBroker:
         found: dict[str, str] = {}
         for name in self._callers:
             entries = await read_listing(self._get, self.dialect, self.members[name])
+            if entries is None and self.members[name].delivery == "none":
+                continue  # it may not be known yet
             if entries is None:
                 return UNREACHABLE
             found.update(
@@ -163,43 +152,8 @@ class ForeignBroker:
         return [member.workspace_id for member in self.members.values()]
 
     async def _get(self, path: str, headers: Mapping[str, str]) -> tuple[int, Any]:
-        return await get_once(*self.address, path, headers)
-
-    async def _create(self, name: str, url: str) -> None:
-        creation, member = self._foreign.adapter.workspaces, self.members[name]
-        parent = self.members.get(member.parent or "")
-        values = {
-            "id": member.workspace_id,
-            "name": name,
-            "url": url,
-            "delivery": member.delivery,
-            "parent": None if parent is None else parent.workspace_id,
-            "budget_cents": member.budget_cents,
-        }
-        path = self._foreign.prefix + _filled(creation.path, values)
-        what = f"the broker does not make workspace {name} known: {creation.method} {path}"
-        try:
-            async with asyncio.timeout(CREATED_WITHIN_S * self._time_scale):
-                answer = await Exchange().request(
-                    *self.address,
-                    creation.method,
-                    path,
-                    headers=self.dialect.headers,
-                    body=_filled(creation.body, values),
-                )
-        except (Unanswered, TimeoutError) as error:
-            raise ComponentFailed(f"{what} is not answered: {error or 'no answer'}") from None
-        if not 200 <= answer.status < 300:
-            raise ComponentFailed(
-                f"{what} is answered {answer.status} {str(answer.body)[:200]!r}\n"
-                "fix: say in the adapter's `workspaces` how this broker creates one, and in `auth` what lets us in"
-            )
-        if creation.id_in:
-            given = field_of(answer.body, creation.id_in)
-            if not isinstance(given, str) or not given:
-                raise ComponentFailed(f"{what} is answered {str(answer.body)[:200]!r}, which has no {creation.id_in}")
-            self.members = {**self.members, name: replace(member, workspace_id=given)}
-        self.dialect.learn_token(name, answer.body)
+        async with asyncio.timeout(ANSWERS_WITHIN_S * self._time_scale):
+            return await get_once(*self.address, path, headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,33 +230,3 @@ def _with_new_ids(scenario: Scenario, nonce: str) -> Scenario:
                 return replace(step, does=renewed(operation))
 
     return replace(scenario, steps=tuple(map(step, scenario.steps)))
-
-
-def _parents_first(members: Mapping[str, Member]) -> list[str]:
-    ordered: dict[str, None] = {}
-
-    def visit(name: str) -> None:
-        if name not in ordered:
-            if (parent := members[name].parent) is not None:
-                visit(parent)
-            ordered[name] = None
-
-    for name in members:
-        visit(name)
-    return list(ordered)
-
-
-def _filled(template: Any, values: Mapping[str, Any]) -> Any:
-    """The template with its placeholders filled in; what is a placeholder alone becomes the value itself."""
-    if isinstance(template, Mapping):
-        filled = {key: _filled(value, values) for key, value in template.items()}
-        return {key: value for key, value in filled.items() if value is not None or template[key] is None}
-    if isinstance(template, list):
-        return [_filled(value, values) for value in template]
-    if not isinstance(template, str):
-        return template
-    if template.startswith("{") and template[1:-1] in PLACEHOLDERS and template.endswith("}"):
-        return values[template[1:-1]]
-    for name in PLACEHOLDERS:
-        template = template.replace(f"{{{name}}}", str(values[name]))
-    return template

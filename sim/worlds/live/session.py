@@ -19,7 +19,8 @@ from sim.worlds.components import live_postgres, toxiproxy
 from sim.worlds.components.run_record import RunRecord, record_of_this_process
 from sim.worlds.components.toxiproxy import Toxiproxy
 from sim.worlds.live.clock import ScaledLoop
-from sim.worlds.live.foreign_broker import Foreign, ForeignBrokers
+from sim.worlds.live.foreign import Foreign
+from sim.worlds.live.foreign_broker import ForeignBrokers
 from sim.worlds.live.own_broker import OwnBrokers
 from sim.worlds.live.under_test import Brokers
 from sim.worlds.live.world import LiveWorld

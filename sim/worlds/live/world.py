@@ -33,6 +33,8 @@ from sim.worlds.play import Player
 from sim.worlds.world import Undo
 
 WATCHING_WITHIN_S = 10.0
+ANSWERS_WITHIN_S = 10.0
+"""Real time that one question of the last look may take."""
 
 
 class LiveWorld:
@@ -259,7 +261,8 @@ class LiveWorld:
             self.history.add(NodeChanged(self.now_s(), "broker", "stopped", how))
 
     async def _get(self, path: str, headers: Mapping[str, str]) -> tuple[int, Any]:
-        return await get_once(*self.broker_address(), path, headers)
+        async with asyncio.timeout(ANSWERS_WITHIN_S * self._time_scale):
+            return await get_once(*self.broker_address(), path, headers)
 
     def _stretched(self, rows: Sequence[Row]) -> list[Row]:
         """Rows whose times are on the scenario's clock."""
