@@ -146,7 +146,7 @@ def test_a_listing_of_another_shape_is_named() -> None:
     async def get(path: str, headers: Mapping[str, str]) -> tuple[int, object]:
         return 200, {"items": []}
 
-    with pytest.raises(NotAsAgreed, match="GET /workspaces/id-of-ann/delegations is answered .*no list of JSON obj"):
+    with pytest.raises(NotAsAgreed, match=r"GET /workspaces/id-of-ann/delegations is answered .*no list of JSON obj"):
         asyncio.run(read_listing(get, Dialect(), Member("ann", "id-of-ann", "poll")))
 
 
