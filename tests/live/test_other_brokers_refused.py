@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,11 @@ import pytest
 from sim.adapter.loading import load_text
 from sim.adapter.model import Adapter, Auth, Creation
 from sim.adapter.schema import FILE, as_text
-from sim.history import Flags
+from sim.history import Flags, Member
 from sim.scenario.loading import load_text as load_scenario
 from sim.scenario.problems import ScenarioError
+from sim.worlds.dialect import Dialect
+from sim.worlds.last_look import NotAsAgreed, read_listing
 from sim.worlds.live.playable import not_playable
 
 from .other_brokers import REPOSITORY, adapter, live, story
@@ -136,6 +140,14 @@ def test_a_broker_that_is_not_there_is_told_of_before_anything_is_played(tmp_pat
     assert done.returncode == 3 and "the broker: cannot start /nowhere/broker" in done.stderr, done.stderr
     done = live(story(tmp_path, "story", scenario()), "--broker-url", NOWHERE)
     assert done.returncode == 3 and "does not listen on 127.0.0.1:9 after 5 s\nfix: start it" in done.stderr
+
+
+def test_a_listing_of_another_shape_is_named() -> None:
+    async def get(path: str, headers: Mapping[str, str]) -> tuple[int, object]:
+        return 200, {"items": []}
+
+    with pytest.raises(NotAsAgreed, match=r"GET /workspaces/id-of-ann/delegations is answered .*no list of JSON obj"):
+        asyncio.run(read_listing(get, Dialect(), Member("ann", "id-of-ann", "poll")))
 
 
 WHOLE = """
