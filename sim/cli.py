@@ -34,6 +34,7 @@ _EXAMPLES = """examples:
   fumble live my.yaml --broker-url http://127.0.0.1:8080
                                                against a broker of your own, in any language
   fumble agree scenarios/reset_after_2xx       both, and whether they come to the same
+  fumble load scenarios/load/steady.yaml       many users at once, with Locust
 
 exit codes: 0 passed, 1 failed, 2 inconclusive, 3 internal error or missing component,
             4 wrong usage or invalid scenario, 5 nothing selected, 130 interrupted
@@ -68,6 +69,22 @@ def _scale(text: str) -> float:
     if not 1 <= value <= TIME_SCALE_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {TIME_SCALE_MAX:g}")
     return value
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Reads a host and a port."""
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no address; write it as 127.0.0.1:5557")
+    return host, int(port)
+
+
+def _some_seconds(text: str) -> float:
+    """Reads a duration with its unit, which is more than nothing."""
+    seconds = _seconds(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text} is no time at all")
+    return seconds
 
 
 def _seconds(text: str) -> float:
@@ -137,6 +154,26 @@ def _parser() -> argparse.ArgumentParser:
         help=f"real time that one live run may take (default: {DEFAULT_LIMIT_S})",
     )
     _add_output(agree)
+
+    load = commands.add_parser("load", help="drive a broker with Locust while faults strike", allow_abbrev=False)
+    load.add_argument("scenario", help="a scenario file with a load")
+    load.add_argument(
+        "--duration", type=_some_seconds, metavar="TIME", help="such as 60s (default: the scenario's own)"
+    )
+    load.add_argument(
+        "--workers", type=_whole(PROCESSES_MAX), default=1, metavar="N", help="Locust workers (default: 1)"
+    )
+    load.add_argument(
+        "--expect", type=_whole(PROCESSES_MAX), default=0, metavar="N", help="also wait for N workers from elsewhere"
+    )
+    load.add_argument("--listen", type=_address, metavar="HOST:PORT", help="where they are to join (default: loopback)")
+    load.add_argument("--master", type=_address, metavar="HOST:PORT", help="only be workers of the load there")
+    load.add_argument("--host", metavar="URL", help="with --master: where the broker is, seen from here")
+    load.add_argument("--seed", type=_whole(SEED_MAX), default=1, metavar="N", help="of what users choose (default: 1)")
+    load.add_argument("--html", metavar="FILE", help="the report (default: reports/out/load-SCENARIO.html)")
+    load.add_argument("--locustfile", metavar="FILE", help="what users do (default: locustfile.py beside the scenario)")
+    _add_live(load)
+    _add_output(load)
 
     doctor = commands.add_parser("doctor", help="say which components are there, and how to get the others")
     doctor.add_argument("--json", action="store_true", help="as JSON")
@@ -217,6 +254,7 @@ _COMMANDS: Mapping[str, str] = {
     "replay": "sim.commands",
     "live": "sim.live_commands",
     "agree": "sim.live_commands",
+    "load": "sim.load_commands",
     "doctor": "sim.doctor",
 }
 """The module whose function of the same name is the command."""

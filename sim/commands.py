@@ -41,7 +41,7 @@ def check(options: argparse.Namespace) -> Exit:
 
 def run(options: argparse.Namespace) -> Exit:
     """Play scenarios, report, judge. However it ends, what was played is reported."""
-    scenarios = load(options.scenario)
+    scenarios = with_steps(load(options.scenario))
     junit_file = writable(options.junit)
     seeds = range(options.seed_from, options.seed_from + options.seeds)
     jobs = [Job(scenario, seed) for scenario in scenarios for seed in seeds]
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> Exit:
 
 def replay(options: argparse.Namespace) -> Exit:
     """Play one run again, physically like the first time, and show its history."""
-    scenarios = load([options.scenario])
+    scenarios = with_steps(load([options.scenario]))
     if len(scenarios) > 1:
         raise Refused(f"{options.scenario} has {len(scenarios)} scenarios; name the one to replay", Exit.USAGE)
     with postgres(processes=1) as server:
@@ -105,6 +105,18 @@ def load(paths: Sequence[str]) -> list[Scenario]:
     if not scenarios:
         raise Refused(f"no scenario in {', '.join(given)}; scenarios are files that end in .yaml", Exit.NOTHING)
     return scenarios
+
+
+def with_steps(scenarios: Sequence[Scenario]) -> list[Scenario]:
+    """Those that have steps to play; of the others, whose load is for `fumble load`, one line tells."""
+    loads = [scenario.path for scenario in scenarios if scenario.load is not None]
+    if len(loads) == len(scenarios):
+        raise Refused(
+            f"{', '.join(loads)}: there is a load and no steps; fix: play it with `fumble load`", Exit.NOTHING
+        )
+    if loads:
+        print(f"not played: {len(loads)} scenarios with a load, which `fumble load` plays", file=sys.stderr)
+    return [scenario for scenario in scenarios if scenario.load is None]
 
 
 def writable(path: str | None) -> Path | None:

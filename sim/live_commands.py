@@ -34,7 +34,7 @@ COMFORTABLE = 20.0
 
 def live(options: argparse.Namespace) -> Exit:
     """Play scenarios one after another, report, judge. However it ends, what was played is reported."""
-    scenarios = commands.load(options.scenario)
+    scenarios = commands.with_steps(commands.load(options.scenario))
     foreign = named(options)
     if options.time_scale is None:
         options.time_scale = DEFAULT_TIME_SCALE if foreign is None else 1.0
@@ -64,7 +64,7 @@ def live(options: argparse.Namespace) -> Exit:
 
 def agree(options: argparse.Namespace) -> Exit:
     """Play each scenario in both worlds and compare what came of it. However it ends, what was compared is reported."""
-    scenarios = commands.load(options.scenario)
+    scenarios = commands.with_steps(commands.load(options.scenario))
     done: list[Compared] = []
     components: Mapping[str, str] = {}
     stopped: KeyboardInterrupt | ComponentFailed | None = None
@@ -167,7 +167,19 @@ def _playable(scenarios: list[Scenario], foreign: Foreign, *, skip: bool) -> lis
 
 @contextmanager
 def _session(options: argparse.Namespace, foreign: Foreign | None = None) -> Iterator[LiveSession]:
-    logs = None if options.logs is None else Path(options.logs)
+    with live_session(
+        postgres=options.postgres,
+        toxiproxy_at=options.toxiproxy,
+        time_scale=options.time_scale or 1.0,
+        logs=logs_folder(options.logs),
+        foreign=foreign,
+    ) as session:
+        yield session
+
+
+def logs_folder(path: str | None) -> Path | None:
+    """The folder of `--logs`, which is there from now on."""
+    logs = None if path is None else Path(path)
     if logs is not None:
         try:
             logs.mkdir(parents=True, exist_ok=True)
@@ -175,11 +187,4 @@ def _session(options: argparse.Namespace, foreign: Foreign | None = None) -> Ite
             raise Refused(
                 f"--logs {logs}: {error.strerror}; name a folder that can be written to", Exit.USAGE
             ) from None
-    with live_session(
-        postgres=options.postgres,
-        toxiproxy_at=options.toxiproxy,
-        time_scale=options.time_scale or 1.0,
-        logs=logs,
-        foreign=foreign,
-    ) as session:
-        yield session
+    return logs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -9,17 +10,23 @@ from typing import Any
 
 def text_of(body: object) -> str | None:
     """The text of a tool's result; None if the call was refused or failed, or is no tool call."""
-    result = body.get("result") if isinstance(body, Mapping) else None
-    content = result.get("content") if isinstance(result, Mapping) else None
+    result = body.get("result") if isinstance(body, dict) else None
+    content = result.get("content") if isinstance(result, dict) else None
     first = content[0] if isinstance(content, list) and content else None
-    text = first.get("text") if isinstance(first, Mapping) else None
+    text = first.get("text") if isinstance(first, dict) else None
     return text if isinstance(text, str) else None
 
 
 def task_of(body: object) -> Mapping[str, Any]:
     """The task that a tool's result tells of (`task_id`, `status`, ...); empty if it tells of none."""
+    text = text_of(body)
+    return {} if text is None else _task_in(text)
+
+
+@functools.lru_cache(maxsize=1024)  # a dozen invariants ask the same answer
+def _task_in(text: str) -> Mapping[str, Any]:
     try:
-        task = json.loads(text_of(body) or "")
+        task = json.loads(text)
     except ValueError:
         return {}
     return task if isinstance(task, dict) and "task_id" in task else {}

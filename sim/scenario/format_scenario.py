@@ -8,6 +8,7 @@ from sim.scenario.containers import Entries, ListOf, OneOrMore
 from sim.scenario.fields import Field, Found, Record
 from sim.scenario.format_agents import BEHAVIOUR
 from sim.scenario.format_faults import FAULT
+from sim.scenario.format_load import LOAD, check_load
 from sim.scenario.format_steps import NAME, STEP
 from sim.scenario.model import Expectation, Workspace
 from sim.scenario.problems import quoted, with_article
@@ -116,7 +117,8 @@ SECTIONS: tuple[Field, ...] = (
         Word("something to watch", ("events",)),
         "events: a client follows the broker's WebSocket, and what it is told is judged too",
     ),
-    Field("steps", ListOf(STEP, "steps", least=1), "What the clients do, one step after another", required=True),
+    Field("steps", ListOf(STEP, "steps", least=1), "What the clients do, one step after another"),
+    Field("load", LOAD, "What many clients do at once, instead of steps: `fumble load` plays it"),
     Field("faults", ListOf(FAULT, "faults"), "What goes wrong, and when"),
     Field(
         "expect",
@@ -130,4 +132,4 @@ def _sections(*, covers: tuple[str, ...] = (), **values: Any) -> dict[str, Any]:
     return {"covers": covers, **values}
 
 
-SCENARIO: Record[dict[str, Any]] = Record("a scenario", _sections, SECTIONS)
+SCENARIO: Record[dict[str, Any]] = Record("a scenario", _sections, SECTIONS, one_of=("steps", "load"), judge=check_load)

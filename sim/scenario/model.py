@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from sim.scenario.behaviours import Behaviour, Reply
+from sim.scenario.load import Load
 
 Stream: TypeAlias = Literal["upstream", "downstream"]
 
@@ -335,7 +336,10 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One file under `scenarios/`; `path` is as the user gave it, `family` the folder it lies in."""
+    """One file under `scenarios/`; `path` is as the user gave it, `family` the folder it lies in.
+
+    It has either `steps` or a `load`.
+    """
 
     path: str
     family: str
@@ -343,7 +347,8 @@ class Scenario:
     title: str
     covers: tuple[str, ...]
     workspaces: tuple[Workspace, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = ()
+    load: Load | None = None
     faults: tuple[Fault, ...] = ()
     expect: tuple[Expectation, ...] = ()
     broker: Mapping[str, float | int | str | bool] = field(default_factory=dict)

@@ -77,10 +77,15 @@ def read_rows(document: str) -> dict[str, Sequence[Row]]:
     tables: dict[str, list[dict[str, Any]]] = json.loads(document)
     for rows in tables.values():
         for row in rows:
-            for name in row.keys() & _TIMES:
-                if isinstance(row[name], str):
-                    row[name] = datetime.fromisoformat(row[name])
+            decode_times(row)
     return dict(tables)
+
+
+def decode_times(row: dict[str, Any]) -> None:
+    """Make times of the texts that stand for them in a row that came as JSON."""
+    for name in row.keys() & _TIMES:
+        if isinstance(row[name], str):
+            row[name] = datetime.fromisoformat(row[name])
 
 
 @functools.cache

@@ -53,6 +53,25 @@ def test_a_toxic_of_the_guide(form: str) -> None:
     load_text(scenario(faults=f"  - on: {{link: client-broker, request: 1}}\n    toxic: {form}"), "guide.yaml")
 
 
+LOAD = "title: t\nworkspaces:\n  ann: {{delivery: poll}}\n  bob:\nload:\n  duration: 60s\n{}"
+
+
+@pytest.mark.parametrize("form", forms("user"))
+def test_a_user_of_the_guide(form: str) -> None:
+    load_text(LOAD.format(f"  users:\n  - {form}\n"), "guide.yaml")
+
+
+@pytest.mark.parametrize("form", forms("arrival"))
+def test_an_arrival_of_the_guide(form: str) -> None:
+    load_text(LOAD.format(f"  arrivals:\n  - {form}\n"), "guide.yaml")
+
+
+@pytest.mark.parametrize("form", forms("gate"))
+def test_a_gate_of_the_guide(form: str) -> None:
+    if ":" in form:
+        load_text(LOAD.format(f"  users: [canvas: 1]\n  gates:\n    {form}\n"), "guide.yaml")
+
+
 def test_no_key_is_left_out_of_the_guide() -> None:
     def keys(schema: object) -> set[str]:
         if isinstance(schema, list):
@@ -64,7 +83,7 @@ def test_no_key_is_left_out_of_the_guide() -> None:
 
     examples = re.findall("```(.*?)```", GUIDE, re.DOTALL)
     quoted = re.findall("`([^`]+)`", re.sub("```.*?```", "", GUIDE, flags=re.DOTALL))
-    code = set(re.findall("[a-z_]+", " ".join(examples + quoted)))
+    code = set(re.findall("[a-z_][a-z0-9_]*", " ".join(examples + quoted)))
     known_elsewhere = {"pending", "dispatched", "in_progress", "stuck"}  # states, which the guide abbreviates
     assert keys(scenario_schema()) - code == known_elsewhere
 

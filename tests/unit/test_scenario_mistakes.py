@@ -19,6 +19,10 @@ FRAMES = {
     "faults": "{head}{workspaces}{steps}faults:\n  {line}\n",
     "workspaces": "{head}{workspaces}  {line}\n{steps}",
     "expect": "{head}{workspaces}{steps}expect:\n  {line}\n",
+    "load": "{head}{workspaces}load:\n  duration: 60s\n  arrivals: [constant: 5/s]\n  {line}\n",
+    "users": "{head}{workspaces}load:\n  duration: 60s\n  users:\n  {line}\n",
+    "faults of a load": "{head}{workspaces}load:\n  duration: 60s\n  users: [canvas: 1]\nfaults:\n  {line}\n",
+    "sections of a load": "{head}{workspaces}load: {{duration: 60s, users: [canvas: 1]}}\n{line}\n",
     "sections": "{head}{workspaces}{steps}{line}\n",
 }
 PARTS = {

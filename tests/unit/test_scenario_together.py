@@ -65,7 +65,7 @@ def test_a_missing_section_is_one_mistake_and_not_one_for_each_name() -> None:
         (1, 1, "a scenario needs 'workspaces': Who is there, by name"),
     ]
     assert places("title: t\nworkspaces: {ann: }\nfaults:\n  - {at: 1s, disconnect: d1}\n") == [
-        (1, 1, "a scenario needs 'steps': What the clients do, one step after another"),
+        (1, 1, "a scenario needs one of 'steps' or 'load'"),
     ]
 
 

@@ -61,6 +61,10 @@ class LiveBroker:
         assert self._child is not None
         await self._child.listening(self._port.number, within_s=READY_WITHIN_S)
 
+    def has_ended(self) -> bool:
+        """Whether it runs no more although it was not killed."""
+        return self._child is not None and self._child.ended
+
     def kill(self) -> None:
         """A power cut."""
         if self._child is not None:

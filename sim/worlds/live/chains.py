@@ -60,7 +60,7 @@ class Chains:
         observe: Callable[[], Observer] | None,
         ports: Mapping[str, int],
     ) -> None:
-        """Make every link that leads to one of `ends`. `observe` watches the broker's database connections.
+        """Make every link that leads to one of `ends`. `observe`, if given, watches its database link.
 
         `ports`: where links have to begin; 0, or not there: anywhere. Raises ComponentFailed.
         """
@@ -77,9 +77,9 @@ class Chains:
             if link in toxic:
                 chain.proxied = f"{self._prefix}{link}"
                 end = ("127.0.0.1", self._toxiproxy.create(chain.proxied, upstream=end))
-            if link in fronts or link == BROKER_DATABASE:
-                observer = observe if link == BROKER_DATABASE else None
-                chain.front = await _tap(link, end, observer, port=ports.get(link, 0))
+            watching = observe if link == BROKER_DATABASE else None
+            if link in fronts or watching is not None or ports.get(link):
+                chain.front = await _tap(link, end, watching, port=ports.get(link, 0))
                 end = ("127.0.0.1", chain.front.port)
             self.entrances[link] = end
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,8 @@ from sim.worlds.live.broker_process import LiveBroker, environment_of, hurried
 from sim.worlds.live.under_test import Address, starts
 from sim.worlds.play import Settling
 from sim.worlds.tables import FINAL_ROWS, STATUSES, insert_workspaces, members_of, read_rows
+
+_BATCH = 2000
 
 
 class OwnBroker:
@@ -99,11 +101,11 @@ class OwnBroker:
 
     async def statuses(self) -> Mapping[str, str]:
         """Straight from the database. Raises ComponentFailed."""
-        return {str(row[0]): str(row[1]) for row in await self._ask(STATUSES)}
+        return {str(row[0]): str(row[1]) for row in await self.ask(STATUSES)}
 
     async def rows(self) -> Mapping[str, Sequence[Row]]:
         """Straight from the database. Raises ComponentFailed."""
-        (row,) = await self._ask(FINAL_ROWS)
+        (row,) = await self.ask(FINAL_ROWS)
         return read_rows(row[0])
 
     def ended(self) -> str | None:
@@ -121,10 +123,25 @@ class OwnBroker:
             await live_postgres.drop_database(self._postgres, self._database)
         self._noted.close()
 
-    async def _ask(self, query: str) -> list[asyncpg.Record]:
+    async def ask(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """Rows, straight from the database. Raises ComponentFailed."""
         assert self._rows is not None
+        with self._while_postgres_is_there():
+            return await self._rows.fetch(query, *arguments)
+
+    async def stream(self, query: str) -> AsyncIterator[Sequence[asyncpg.Record]]:
+        """Rows in batches, straight from the database, however many there are. Raises ComponentFailed."""
+        assert self._rows is not None
+        with self._while_postgres_is_there():
+            async with self._rows.transaction():
+                cursor = await self._rows.cursor(query)
+                while batch := await cursor.fetch(_BATCH):
+                    yield batch
+
+    @contextmanager
+    def _while_postgres_is_there(self) -> Iterator[None]:
         try:
-            return await self._rows.fetch(query)
+            yield
         except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
             raise ComponentFailed(f"Postgres ({self._postgres.what}) is gone: {error}") from None
 

@@ -42,7 +42,7 @@ class LiveSession:
     def play(self, scenario: Scenario) -> Run:
         """Make a world, play the scenario in it, judge it, take it down. Raises ComponentFailed, UnknownSetting."""
         began_s, cpu_s = time.perf_counter(), time.process_time()
-        world, lasted_s = _run(self._play(scenario), self.time_scale)
+        world, lasted_s = run_on_loop(self._play(scenario), self.time_scale)
         return Run(
             scenario=scenario,
             seed=1,
@@ -111,7 +111,7 @@ def _temporary_folder(record: RunRecord) -> Iterator[str]:
             noted.close()
 
 
-def _run(coroutine: Coroutine[Any, Any, T], time_scale: float) -> T:
+def run_on_loop(coroutine: Coroutine[Any, Any, T], time_scale: float) -> T:
     """Run it to its end on a loop of its own; if this is interrupted, it still cleans up."""
     loop = ScaledLoop(time_scale)
     task = loop.create_task(coroutine)

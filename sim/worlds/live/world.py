@@ -11,11 +11,12 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from fakes.agent import AgentSaw
+from fakes.toxiproxy.proxy import Observer
 from fakes.watcher import Event, Watcher
 from sim.history import Broadcast, Contact, Final, History, ModeRead, NodeChanged, Row
 from sim.scenario.model import AddToxic, Trigger
@@ -79,8 +80,13 @@ class LiveWorld:
 
     async def play(self) -> None:
         """Set everything up, let the player play, leave the history behind. Raises ComponentFailed."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, ScaledLoop)
+        await self.set_up()
+        await self.begin_at(asyncio.get_running_loop().time())
+        await self.as_long_as_well(self._player().play())
+        self.history.entries.sort(key=lambda entry: entry.at_s)
+
+    async def set_up(self) -> None:
+        """Start everything that takes part. Raises ComponentFailed."""
         await self._broker.prepare()
         if self._toxiproxy.is_named:
             self._noted.enter_context(self._record.holding("proxies", f"{self._prefix}* on {self._toxiproxy.address}"))
@@ -93,7 +99,7 @@ class LiveWorld:
         await self._chains.build(
             self._scenario,
             ends,
-            observe=self._mode_reads if self._broker.watches_database else None,
+            observe=self.database_observer(),
             ports={BROKER_DATABASE: self._broker.database_listen},
         )
         for agent in self._agents.values():
@@ -104,15 +110,26 @@ class LiveWorld:
         self.history.members = self._broker.members
         if self._scenario.watch is not None:
             await self._start_watching()
-        self.history.epoch = await self._broker.clock()
-        self._began_s = loop.time()
-        self._trouble = loop.create_future()
-        playing = self.start_client(self._player().play())
-        await asyncio.wait([playing, self._trouble], return_when=asyncio.FIRST_COMPLETED)
+
+    async def begin_at(self, loop_s: float) -> None:
+        """Let the run's clock stand at zero when the loop's reads `loop_s`, now or a moment ago."""
+        clock = await self._broker.clock()
+        self._began_s = loop_s
+        ago_s = (asyncio.get_running_loop().time() - loop_s) / self._time_scale
+        self.history.epoch = None if clock is None else clock - timedelta(seconds=ago_s)
+
+    async def as_long_as_well(self, playing: Coroutine[Any, Any, None]) -> None:
+        """Play until the end, or until something goes wrong within a connection's protocol. Raises ComponentFailed."""
+        self._trouble = asyncio.get_running_loop().create_future()
+        task = self.start_client(playing)
+        await asyncio.wait([task, self._trouble], return_when=asyncio.FIRST_COMPLETED)
         if self._trouble.done():
             self._trouble.result()
-        await playing
-        self.history.entries.sort(key=lambda entry: entry.at_s)
+        await task
+
+    def database_observer(self) -> Callable[[], Observer] | None:
+        """What watches each of the broker's database connections; None: nothing does, and no tap is in the way."""
+        return self._mode_reads if self._broker.watches_database else None
 
     async def close(self) -> None:
         """End everything that was started for the run."""
@@ -145,22 +162,23 @@ class LiveWorld:
     # --- what is observed ----------------------------------------------------------------------------------------
 
     def _agent_saw(self, saw: AgentSaw, monotonic_s: float) -> None:
+        self.history.add(self._contact(saw, monotonic_s))
+
+    def _contact(self, saw: AgentSaw, monotonic_s: float) -> Contact:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, ScaledLoop)
-        self.history.add(
-            Contact(
-                loop.at(monotonic_s) - self._began_s,
-                saw.agent,
-                saw.contact,
-                saw.stage,
-                saw.message_id,
-                saw.delegation_id,
-                saw.status,
-                saw.body_bytes,
-                saw.restarting,
-                saw.rpc_error,
-                saw.text,
-            )
+        return Contact(
+            loop.at(monotonic_s) - self._began_s,
+            saw.agent,
+            saw.contact,
+            saw.stage,
+            saw.message_id,
+            saw.delegation_id,
+            saw.status,
+            saw.body_bytes,
+            saw.restarting,
+            saw.rpc_error,
+            saw.text,
         )
 
     def _broadcast(self, event: Event) -> None:

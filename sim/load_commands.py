@@ -1,0 +1,122 @@
+"""The command of the load world: `load` plays the load of a scenario, with its faults, and judges what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from reports import load_text
+from reports.html import load_page
+from sim import commands
+from sim.exits import Exit, Refused
+from sim.live_commands import described, introduced, logs_folder
+from sim.scenario.load import Load
+from sim.scenario.model import AtTime, Scenario
+from sim.worlds.components.processes import ComponentFailed
+from sim.worlds.live.session import live_session
+from sim.worlds.load.join import join
+from sim.worlds.load.locust import check_installed
+from sim.worlds.load.random_faults import with_random_faults
+from sim.worlds.load.report import report_of
+from sim.worlds.load.run import LoadRun
+from sim.worlds.load.session import LOCUSTFILE, play_load
+
+
+def load(options: argparse.Namespace) -> Exit:
+    """Play one load, report, judge. However it ends, what could be judged is reported."""
+    scenario, section = _scenario(options.scenario)
+    duration_s = options.duration or section.duration_s
+    _refuse_late_faults(scenario, duration_s)
+    scenario = with_random_faults(scenario, section, duration_s)
+    if options.master is not None:
+        return _join(scenario, options)
+    if options.listen is not None and not options.expect:
+        raise Refused("--listen is for workers from elsewhere; fix: say how many with --expect", Exit.USAGE)
+    page = _page(options.html, scenario.name)
+    try:
+        check_installed()
+        with live_session(
+            postgres=options.postgres, toxiproxy_at=options.toxiproxy, time_scale=1.0, logs=logs_folder(options.logs)
+        ) as session:
+            print(f"{introduced(session)}, {duration_s:g} s of load", file=sys.stderr)
+            run = play_load(
+                session,
+                scenario,
+                section,
+                locustfile=None if options.locustfile is None else Path(options.locustfile),
+                duration_s=duration_s,
+                workers=options.workers,
+                expected=options.expect,
+                listen=options.listen,
+                seed=options.seed,
+            )
+            components = described(session)
+    except ComponentFailed as error:
+        raise Refused(str(error), Exit.INTERNAL) from None
+    report = report_of(run, components)
+    commands.say(load_text.render_json(report) if options.output == "json" else load_text.render(report))
+    commands.write(page, load_page.render(report))
+    print(f"report: {page}", file=sys.stderr)
+    return _exit_of(run)
+
+
+def _join(scenario: Scenario, options: argparse.Namespace) -> Exit:
+    locustfile = Path(options.locustfile or Path(scenario.path).with_name(LOCUSTFILE))
+    try:
+        with tempfile.TemporaryDirectory(prefix="fumble-load-") as temporary:
+            deaths = join(
+                scenario,
+                master=options.master,
+                broker=options.host,
+                workers=options.workers,
+                locustfile=locustfile,
+                folder=logs_folder(options.logs) or Path(temporary),
+            )
+    except ComponentFailed as error:
+        raise Refused(str(error), Exit.INTERNAL) from None
+    if deaths:
+        raise Refused("\n".join(deaths), Exit.FAILED)
+    return Exit.PASSED
+
+
+def _scenario(path: str) -> tuple[Scenario, Load]:
+    scenarios = commands.load([path])
+    if len(scenarios) > 1:
+        raise Refused(f"{path} has {len(scenarios)} scenarios; name the one whose load is to be played", Exit.USAGE)
+    (scenario,) = scenarios
+    if scenario.load is None:
+        raise Refused(f"{path} has steps and no load; fix: play it with `fumble run` or `fumble live`", Exit.USAGE)
+    return scenario, scenario.load
+
+
+def _refuse_late_faults(scenario: Scenario, duration_s: float) -> None:
+    late = [each for each in scenario.faults if isinstance(each.when, AtTime) and each.when.at_s >= duration_s]
+    if late:
+        first = min(each.when.at_s for each in late if isinstance(each.when, AtTime))
+        raise Refused(
+            f"--duration {duration_s:g}s: {len(late)} of the faults strike later, the first at {first:g} s; "
+            "fix: give the load more time",
+            Exit.USAGE,
+        )
+
+
+def _page(path: str | None, scenario: str) -> Path:
+    """Where the HTML report goes, tried before the load so that no result is lost."""
+    file = Path(path) if path is not None else Path("reports", "out", f"load-{scenario}.html")
+    try:
+        if path is None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8"):
+            return file
+    except OSError as error:
+        raise Refused(f"--html {file}: {error.strerror}; name a file that can be written to", Exit.USAGE) from None
+
+
+def _exit_of(run: LoadRun) -> Exit:
+    if run.verdict == "failed":
+        return Exit.FAILED
+    if run.broken:
+        return Exit.INTERNAL
+    return Exit.PASSED if run.verdict == "passed" else Exit.INCONCLUSIVE

@@ -1,0 +1,219 @@
+"""One load from its start to its verdict: users and faults, until everything has settled; then it is judged."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from sim.history import FaultBegan, NodeChanged
+from sim.invariants.verdict import Verdict
+from sim.scenario.load import Load
+from sim.scenario.model import Scenario
+from sim.worlds.components.processes import ComponentFailed
+from sim.worlds.faults import FaultEngine
+from sim.worlds.load.catch_up import read_to_the_end
+from sim.worlds.load.conclude import Conclusion, Evidence, conclude
+from sim.worlds.load.gates import GateResult, results
+from sim.worlds.load.locust import Began, Locust
+from sim.worlds.load.measures import Sample
+from sim.worlds.load.plan import plan_of
+from sim.worlds.load.scope import DUPLICATES, LOSSES
+from sim.worlds.load.windows import Span, spans_of
+from sim.worlds.load.world import LoadWorld
+
+SAMPLE_S = 0.5
+QUIET_AFTER_RETRY_S = 3.0
+"""Beside the retry delay: what is still to come, comes in this time."""
+_OPEN = """
+SELECT (SELECT count(*) FROM activity_logs WHERE activity_type = 'delegation' AND method = 'delegate'
+        AND status IN ('pending', 'dispatched') AND NOT recorded)::int,
+       (SELECT count(*) FROM a2a_queue WHERE status = 'queued')::int,
+       (SELECT count(*) FROM a2a_queue WHERE status = 'dispatched')::int"""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRun:
+    """A finished load, judged. `troubles` say what is missing in it; `broken`, which part failed under it.
+
+    `deaths`: Locust's processes that ended before their time.
+    """
+
+    scenario: Scenario
+    duration_s: float
+    lasted_s: float
+    workers: int
+    conclusion: Conclusion
+    gates: Sequence[GateResult]
+    spans: Sequence[Span]
+    samples: Sequence[Sample]
+    troubles: Sequence[str]
+    deaths: Sequence[str]
+    broken: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """Failed for what was seen, inconclusive for what is missing, else passed."""
+        others = [each for each in self.conclusion.tally.violations if each not in LOSSES | DUPLICATES]
+        if others or self.deaths or any(gate.held is False for gate in self.gates):
+            return "failed"
+        return "inconclusive" if self.troubles or self.broken else "passed"
+
+
+@dataclass(slots=True)
+class LoadPlay:
+    """Plays one load in a world that it takes down at the end."""
+
+    scenario: Scenario
+    load: Load
+    world: LoadWorld
+    folder: Path
+    locustfile: Path
+    duration_s: float
+    workers: int
+    expected: int
+    listen: tuple[str, int] | None
+    seed: int
+    samples: list[Sample] = field(default_factory=list)
+    broken: str = ""
+    _locust: Locust | None = None
+    _on_way: int = 0
+
+    async def play(self) -> LoadRun:
+        """All of it. Raises ComponentFailed for what fails before the load began."""
+        await self.world.set_up()
+        began = await self._start()
+        await self.world.begin_at(asyncio.get_running_loop().time() - (time.monotonic() - began.monotonic_s))
+        faults = FaultEngine(self.scenario.faults, self.world, self.world.history, {})
+        sampling = asyncio.ensure_future(self._sample())
+        try:
+            await self.world.as_long_as_well(self._until_settled(faults))
+        except ComponentFailed as failure:
+            self.broken = str(failure)
+        finally:
+            sampling.cancel()
+            assert self._locust is not None
+            self._locust.close()
+            await asyncio.wait([sampling])
+        return await self._conclude(began)
+
+    # --- while it goes on ----------------------------------------------------------------------------------------
+
+    async def _start(self) -> Began:
+        members = self.world.history.members
+        workers = self.workers + self.expected
+        plan = plan_of(
+            self.load, members, folder=self.folder, duration_s=self.duration_s, seed=self.seed, workers=workers
+        )
+        file = self.folder / "plan.json"
+        plan.write(file)
+        host, port = self.world.broker_address()
+        users = sum(user["count"] for user in plan.users) + len(plan.arrivals) * workers
+        self._locust = Locust(
+            locustfile=self.locustfile,
+            host=f"http://{host}:{port}",
+            plan=file,
+            folder=self.folder,
+            users=users,
+            duration_s=self.duration_s,
+            workers=self.workers,
+            expected=self.expected,
+            listen=self.listen,
+        )
+        self._locust.start()
+        return await self._locust.began()
+
+    async def _until_settled(self, faults: FaultEngine) -> None:
+        assert self._locust is not None
+        faults.arm()
+        ending = asyncio.ensure_future(self._locust.ended())
+        while not ending.done():
+            await asyncio.wait([ending], timeout=0.2)
+            if self.world.broker_has_ended():
+                failure = self._broker_ended()
+                self._locust.close()
+                await ending
+                raise failure
+        faults.heal()
+        await self._settle(faults)
+
+    async def _settle(self, faults: FaultEngine) -> None:
+        quiet_s = self.world.history.flags.retry_delay_s + QUIET_AFTER_RETRY_S
+        give_up_s = self.world.now_s() + self.scenario.settle_s
+        rests_since_s: float | None = None
+        while self.world.now_s() < give_up_s:
+            await asyncio.sleep(SAMPLE_S)
+            faults.heal()
+            if self.world.broker_has_ended():
+                raise self._broker_ended()
+            latest = self.samples[-1] if self.samples else None
+            if latest is None or latest.under_way or self._on_way or faults.will_end():
+                rests_since_s = None
+            elif rests_since_s is None:
+                rests_since_s = self.world.now_s()
+            elif self.world.now_s() - rests_since_s >= quiet_s:
+                return
+
+    def _broker_ended(self) -> ComponentFailed:
+        """Nobody killed it; what it could not do any more is not held against it, but against the run."""
+        now_s = self.world.now_s()
+        self.world.history.add(NodeChanged(now_s, "broker", "killed"))
+        return ComponentFailed(f"the broker ended by itself, {now_s:.1f} s after the load began")
+
+    async def _sample(self) -> None:
+        while True:
+            (row,) = await self.world.database.ask(_OPEN)
+            self._on_way = row[2]
+            self.samples.append(Sample(self.world.now_s(), row[0], row[1]))
+            await asyncio.sleep(SAMPLE_S)
+
+    # --- when it is over -----------------------------------------------------------------------------------------
+
+    async def _conclude(self, began: Began) -> LoadRun:
+        assert self._locust is not None
+        world, history = self.world, self.world.history
+        world.contacts.close()
+        ended_s, spans = world.now_s(), spans_of(history.entries)
+        evidence = Evidence(
+            folder=self.folder,
+            began=began,
+            members=history.members,
+            flags=history.flags,
+            epoch=history.epoch or datetime.now(UTC),
+            duration_s=self.duration_s,
+            ended_s=ended_s,
+            spans=spans,
+            contacts=world.contacts,
+            workers=self.workers + self.expected,
+            aftermath_s=self.load.gates.recovery_s or 0.0,
+        )
+        conclusion = await conclude(evidence, world.database, partial(read_to_the_end, world))
+        return LoadRun(
+            scenario=self.scenario,
+            duration_s=self.duration_s,
+            lasted_s=ended_s,
+            workers=self.workers + self.expected,
+            conclusion=conclusion,
+            gates=results(self.load.gates, conclusion.measures, conclusion.tally),
+            spans=spans,
+            samples=self.samples,
+            troubles=[*conclusion.troubles, *self._missing(conclusion.operations)],
+            deaths=self._locust.deaths,
+            broken=self.broken or conclusion.broken,
+        )
+
+    def _missing(self, operations: int) -> Iterator[str]:
+        assert self._locust is not None
+        requests = self._locust.requests()
+        if requests is None:
+            yield "Locust ended without saying what it counted"
+        elif requests > operations:
+            yield f"Locust counted {requests} requests, and only {operations} are written down"
+        begun = {entry.fault for entry in self.world.history.entries if isinstance(entry, FaultBegan)}
+        for fault in self.scenario.faults:
+            if fault.name not in begun:
+                yield f"fault {fault.name} never began"
