@@ -48,10 +48,12 @@ class Poller:
         *,
         interval_s: float = 5.0,
         start_window_s: int = START_WINDOW_S,
+        path: str = "",
         on_row: Callable[[Row], None],
     ) -> None:
+        """`path`: where the inbox is, if not where the contract has it."""
         self._fetch = fetch
-        self._path = f"/workspaces/{workspace_id}/activity"
+        self._path = path or f"/workspaces/{workspace_id}/activity"
         self._workspace_id = workspace_id
         self._interval_s = interval_s
         self._start_window_s = start_window_s
@@ -70,7 +72,7 @@ class Poller:
         place = {"since_secs": self._start_window_s} if self.cursor is None else {"since_id": self.cursor}
         query = urlencode({"type": "a2a_receive", "limit": ROWS_MAX, **place})
         try:
-            status, rows = await self._fetch(f"{self._path}?{query}")
+            status, rows = await self._fetch(f"{self._path}{'&' if '?' in self._path else '?'}{query}")
         except (OSError, ValueError):
             return False
         if status == 410:

@@ -18,8 +18,12 @@ Event = Mapping[str, Any]
 class Watcher:
     """Gives each event that the broker sends to `on_event`, in order. What is sent while it is cut off, it misses."""
 
-    def __init__(self, url: str, *, on_event: Callable[[Event], None]) -> None:
+    def __init__(
+        self, url: str, *, headers: Mapping[str, str] | None = None, on_event: Callable[[Event], None]
+    ) -> None:
+        """`headers`: what lets it in."""
         self._url = url
+        self._headers = headers or {}
         self._on_event = on_event
         self.connected = asyncio.Event()
         """Set while events are received."""
@@ -29,7 +33,7 @@ class Watcher:
         async with aiohttp.ClientSession() as session:
             while True:
                 with suppress(aiohttp.ClientError, OSError):
-                    async with session.ws_connect(self._url) as socket:
+                    async with session.ws_connect(self._url, headers=self._headers) as socket:
                         self.connected.set()
                         async for message in socket:
                             if message.type is aiohttp.WSMsgType.TEXT:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -56,25 +55,8 @@ async def serve(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     broker = Broker(config)
-    starting = asyncio.ensure_future(_start(broker))
-    waiting = asyncio.ensure_future(stopping.wait())
-    try:
-        # The database may stay away for long; a signal ends the wait for it too.
-        await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            starting.result()
-            await waiting
-    finally:
-        starting.cancel()
-        waiting.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await starting
-        await broker.stop()
-
-
-async def _start(broker: Broker) -> None:
-    await broker.start()
-    logging.getLogger("reference_impl").info("listening on port %d", broker.port)
+    log = logging.getLogger("reference_impl")
+    await broker.serve(stopping, on_listening=lambda: log.info("listening on port %d", broker.port))
 
 
 if __name__ == "__main__":

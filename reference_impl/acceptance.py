@@ -176,7 +176,7 @@ class Acceptance:
             # begin anew. Looked for again: another request may have come first.
             found = await find(connection, delegation.id)
             if found is None:
-                advanced = await advance(connection, step, ledger=self._config.ledger_write)
+                advanced = await advance(connection, step, ledger_s=self._config.ledger_s)
                 if advanced.at is None:
                     return SourceUnknown(), False
                 found = await find(connection, delegation.id)
@@ -221,7 +221,7 @@ class Acceptance:
         return KeyUnchecked() if key else _Taken(tracked=False)
 
     async def _insert(self, connection: Connection, step: Step) -> bool | None:
-        advanced = await advance(connection, step, ledger=self._config.ledger_write)
+        advanced = await advance(connection, step, ledger_s=self._config.ledger_s)
         return None if advanced.at is None else advanced.ours
 
     async def _find_by_key(self, source: str, key: str) -> AlreadyKnown | None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -58,6 +59,29 @@ class Broker:
         if self._runner is None or not self._runner.addresses:
             raise RuntimeError("the broker does not listen; await start() first")
         return int(self._runner.addresses[0][1])
+
+    async def serve(self, stopping: asyncio.Event, *, on_listening: Callable[[], None] = lambda: None) -> None:
+        """Start, and stop when `stopping` is set, even while still starting. Raises what `start` raises."""
+        starting = asyncio.ensure_future(self.start())
+        waiting = asyncio.ensure_future(stopping.wait())
+        try:
+            # The database may stay away for long; a signal ends the wait for it too.
+            await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                on_listening()
+                await waiting
+        except (Exception, asyncio.CancelledError):
+            await self._give_up(starting, waiting)
+            raise
+        await self._give_up(starting, waiting)
+
+    async def _give_up(self, starting: asyncio.Future[None], waiting: asyncio.Future[Any]) -> None:
+        starting.cancel()
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await starting
+        await self.stop()
 
     async def start(self) -> None:
         """Connect, recover, sweep, then listen. While the database is away, keep trying."""
@@ -211,8 +235,9 @@ def _runner(services: Services) -> web.AppRunner:
         rate_limit.install(app, services.config)
     routes.add_routes(app)
     # A client that hangs up cancels its handler. What must survive that is detached.
-    grace_s = services.config.grace_s
-    return web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=grace_s)
+    # aiohttp waits for so long twice: before and after it stops reading what a request still has to send.
+    patience_s = services.config.grace_s / 2
+    return web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=patience_s)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -99,6 +99,14 @@ class Config:
     ledger_write: bool = _setting(
         "DELEGATION_LEDGER_WRITE", True, _switch, "0 or 1", "keep the ledger (table delegations)"
     )
+    ledger_deadline_s: float = _setting(
+        "DELEGATION_LEDGER_DEADLINE",
+        6 * 3600.0,
+        _seconds,
+        "s",
+        "age at which the ledger ends what is still open",
+        original="ledger deadline",
+    )
     result_inbox_push: bool = _setting(
         "DELEGATION_RESULT_INBOX_PUSH", True, _switch, "0 or 1", "put results into the caller's inbox"
     )
@@ -177,6 +185,11 @@ class Config:
     def fails_open(self) -> bool:
         """Whether requests without a bearer token are let in, and any number (development without an admin token)."""
         return not self.admin_token and self.environment in ("development", "dev")
+
+    @property
+    def ledger_s(self) -> float | None:
+        """The age at which the ledger ends a delegation; None: there is no ledger."""
+        return self.ledger_deadline_s if self.ledger_write else None
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str], *, flags: Mapping[str, str] | None = None) -> Config:

@@ -51,7 +51,8 @@ from reference_impl.store import LATE_PACKET_S, RETRYABLE, Connection, Record, S
 from reference_impl.terms import terms_of
 
 _EXPIRED = "expired in the queue"
-_REST_MAX_S = 80.0
+_REST_MAX = 8
+"""Sweeps that an unreachable agent is left alone at most."""
 _VIA, _VIA_DROP = "queue_drain", "queue_drain_drop"
 _FIND_DELEGATION = """
 SELECT delegation_id, workspace_id, target_id, status, request_body ->> 'task' AS task,
@@ -194,7 +195,7 @@ class Drain:
     async def _return(self, item: Item, came: _Returned) -> None:
         refund = came.error is None
         if not refund:
-            rest_s = min(self._config.queue_sweep_interval_s * 2**item.attempts, _REST_MAX_S)
+            rest_s = self._config.queue_sweep_interval_s * min(2**item.attempts, _REST_MAX)
             self._rests_until_s[item.target] = asyncio.get_running_loop().time() + rest_s
         await self._store.persist(lambda connection: give_back(connection, item, error=came.error, refund=refund))
         self._queue.stirred.set()

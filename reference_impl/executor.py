@@ -152,7 +152,7 @@ class Executor:
         )
 
         async def commit(connection: Connection) -> tuple[Advanced, str | None]:
-            advanced = await advance(connection, step, ledger=self._config.ledger_write)
+            advanced = await advance(connection, step, ledger_s=self._config.ledger_s)
             status = "dispatched" if advanced.ours else await read_status(connection, delegation.id)
             return advanced, status
 

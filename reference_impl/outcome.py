@@ -203,7 +203,7 @@ class Outcomes:
         async with transaction(connection):
             if closing is not None and not await close(connection, closing):
                 return await read_status(connection, step.delegation.id), False
-            advanced = await advance(connection, step, ledger=self._config.ledger_write)
+            advanced = await advance(connection, step, ledger_s=self._config.ledger_s)
             if advanced.at is None:
                 _log.error("delegation %s: workspace %s is gone", step.delegation.id, step.delegation.source)
                 return None, False

@@ -20,7 +20,6 @@ TERMINAL = ("completed", "failed")
 OPEN = ("pending", "dispatched", "queued", "in_progress", "stuck")
 
 _LEDGER_TEXT_BYTES = 4096
-_LEDGER_DEADLINE = timedelta(hours=6)
 
 # A poller's cursor is (created_at, seq), so rows of one workspace must become visible in that order, even if
 # writers race or the clock steps back (INV-90, D27). Hence every insert of an activity row first takes this
@@ -171,8 +170,8 @@ class Advanced:
     ours: bool
 
 
-async def advance(connection: Connection, step: Step, *, ledger: bool) -> Advanced:
-    """Take the step if the delegation's status allows it.
+async def advance(connection: Connection, step: Step, *, ledger_s: float | None) -> Advanced:
+    """Take the step if the delegation's status allows it. `ledger_s`: at what age the ledger ends it; None: it is off.
 
     Raises `asyncpg.UniqueViolationError` if the idempotency key belongs to another live delegation.
     """
@@ -194,8 +193,8 @@ async def advance(connection: Connection, step: Step, *, ledger: bool) -> Advanc
         # The ledger knows no "pending": what was accepted is queued there.
         "queued" if step.status == "pending" else step.status,
         prefix(step.result, _LEDGER_TEXT_BYTES) if step.result else None,
-        delegation.accepted_at + _LEDGER_DEADLINE,
-        ledger,
+        delegation.accepted_at + timedelta(seconds=ledger_s or 0.0),
+        ledger_s is not None,
         event.id,
         event.type,
         dump_json(event.payload),

@@ -148,7 +148,8 @@ def _(entry: FaultEnded) -> tuple[str, str]:
 
 @_told.register
 def _(entry: NodeChanged) -> tuple[str, str]:
-    return entry.node, f"is {entry.change}"
+    why = f": {entry.why}" if entry.why else ""
+    return entry.node, f"is {entry.change}{why}"
 
 
 @_told.register

@@ -16,11 +16,12 @@ _PACKAGES = ("aiohttp", "asyncpg")
 
 def components(*, postgres: str) -> Mapping[str, str]:
     """The versions that a run depends on; `postgres` is what the server says of itself."""
-    return {
-        "python": platform.python_version(),
-        **{package: metadata.version(package) for package in _PACKAGES},
-        "postgres": postgres,
-    }
+    return {**packages(), "postgres": postgres}
+
+
+def packages() -> Mapping[str, str]:
+    """The versions of Python and of the packages that a run depends on."""
+    return {"python": platform.python_version(), **{package: metadata.version(package) for package in _PACKAGES}}
 
 
 def render(summary: Summary) -> str:

@@ -53,6 +53,7 @@ def _add_test(suite: xml.Element, result: ScenarioResult) -> None:
         "seeds_passed": f"{result.passed}/{len(result.runs)}",
         "trace_hash": run.trace_hash,
         "virtual_s": f"{run.virtual_s:.6f}",
+        "not_observed": " ".join(run.not_observed),
         "replay": run.replay,
     }
     for name, value in facts.items():

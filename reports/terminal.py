@@ -6,6 +6,7 @@ A block ends with the one command that plays the run again. Colour only says aga
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from textwrap import wrap
 from typing import Literal, TextIO, TypeAlias
 
 from reports.model import RunReport, ScenarioResult, Summary
@@ -26,11 +27,15 @@ def colour_wanted(stream: TextIO, environment: Mapping[str, str]) -> bool:
 
 
 def render(summary: Summary, *, columns: int = 100, colour: bool = False) -> str:
-    """The table, the blocks of scenarios that did not pass, and one line of counts. Ends with a newline."""
+    """The table, the blocks of scenarios that did not pass, what was not observed, and one line of counts.
+
+    Ends with a newline.
+    """
     parts = [table(summary, columns=columns, colour=colour)]
     for result in summary.scenarios:
         if result.verdict != "passed":
             parts.append(block(result.worst, columns=columns, colour=colour))
+    parts.append("\n".join(_not_observed(summary, columns=columns)))
     parts.append(_counts(summary, colour=colour))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -72,8 +77,34 @@ def _block_lines(run: RunReport, columns: int, colour: bool) -> Iterator[str]:
         yield ""
     for reason in run.reasons:
         yield f"  inconclusive: {printable(reason)}"
+    if run.not_observed:
+        yield ""
+        yield from wrap(
+            f"not observed, so not judged: {', '.join(run.not_observed)}",
+            columns,
+            initial_indent="  ",
+            subsequent_indent="    ",
+        )
     yield ""
     yield f"  replay: {printable(run.replay)}"
+
+
+def _not_observed(summary: Summary, *, columns: int) -> Iterator[str]:
+    """Which invariants say nothing of which runs: what was not observed is not judged, and has not passed."""
+    everywhere = [
+        each
+        for each in (summary.runs[0].not_observed if summary.runs else ())
+        if all(each in run.not_observed for run in summary.runs)
+    ]
+    if everywhere:
+        yield from wrap(f"not observed, so not judged: {', '.join(everywhere)}", columns, subsequent_indent="  ")
+    beside: dict[str, int] = {}
+    for run in summary.runs:
+        if more := [each for each in run.not_observed if each not in everywhere]:
+            beside[", ".join(more)] = beside.get(", ".join(more), 0) + 1
+    for ids, runs in beside.items():
+        where = f"{'also ' if everywhere else ''}not observed in {runs} of {len(summary.runs)} runs"
+        yield from wrap(f"{where}: {ids}", columns, subsequent_indent="  ")
 
 
 def _counts(summary: Summary, *, colour: bool) -> str:

@@ -22,7 +22,7 @@ SEED_MAX = 1_000_000
 PROCESSES_MAX = 64
 DEFAULT_TIME_SCALE = 10.0
 TIME_SCALE_MAX = 100.0
-DEFAULT_LIMIT_S = 120
+DEFAULT_LIMIT_S = 300
 
 
 _EXAMPLES = """examples:
@@ -31,6 +31,8 @@ _EXAMPLES = """examples:
   fumble check my.yaml                         read a scenario and report every mistake in it
   fumble replay my.yaml --seed 7               one run again, with its whole history
   fumble live scenarios/happy                  the same over real sockets and Toxiproxy
+  fumble live my.yaml --broker-url http://127.0.0.1:8080
+                                               against a broker of your own, in any language
   fumble agree scenarios/reset_after_2xx       both, and whether they come to the same
   fumble load scenarios/load/steady.yaml       many users at once, with Locust
 
@@ -77,17 +79,22 @@ def _address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def _some_seconds(text: str) -> float:
+    """Reads a duration with its unit, which is more than nothing."""
+    seconds = _seconds(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text} is no time at all")
+    return seconds
+
+
 def _seconds(text: str) -> float:
     """Reads a duration with its unit."""
     from sim.scenario.durations import DurationError, parse_duration
 
     try:
-        seconds = float(parse_duration(text))
+        return float(parse_duration(text))
     except DurationError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    if not seconds:
-        raise argparse.ArgumentTypeError(f"{text} is no time at all")
-    return seconds
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,7 +134,8 @@ def _parser() -> argparse.ArgumentParser:
     live = commands.add_parser("live", help="play scenarios over real sockets, in real time", allow_abbrev=False)
     live.add_argument("scenario", nargs="+", help="files or folders")
     _add_live(live)
-    _add_time_scale(live, DEFAULT_TIME_SCALE, f"default: {DEFAULT_TIME_SCALE:g}")
+    _add_foreign(live)
+    _add_time_scale(live, None, f"default: {DEFAULT_TIME_SCALE:g}, with --broker-url 1")
     _add_output(live)
     live.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
 
@@ -149,7 +157,9 @@ def _parser() -> argparse.ArgumentParser:
 
     load = commands.add_parser("load", help="drive a broker with Locust while faults strike", allow_abbrev=False)
     load.add_argument("scenario", help="a scenario file with a load")
-    load.add_argument("--duration", type=_seconds, metavar="TIME", help="such as 60s (default: the scenario's own)")
+    load.add_argument(
+        "--duration", type=_some_seconds, metavar="TIME", help="such as 60s (default: the scenario's own)"
+    )
     load.add_argument(
         "--workers", type=_whole(PROCESSES_MAX), default=1, metavar="N", help="Locust workers (default: 1)"
     )
@@ -184,6 +194,23 @@ def _add_live(command: argparse.ArgumentParser) -> None:
         help="auto, embedded, docker, or the DSN of a server (default: auto)",
     )
     command.add_argument("--logs", metavar="FOLDER", help="keep the logs of all processes there")
+
+
+def _add_foreign(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--broker-url", metavar="URL", help="play against the broker there, such as http://127.0.0.1:8080"
+    )
+    command.add_argument("--adapter", metavar="FILE", help="where that broker differs from the contract")
+    command.add_argument("--database-url", metavar="DSN", help="where its tables can be read")
+    command.add_argument(
+        "--quiet",
+        type=_seconds,
+        metavar="DURATION",
+        help="how long nothing may happen before a run is over (default: by the adapter's retry_delay)",
+    )
+    command.add_argument(
+        "--skip-unplayable", action="store_true", help="name on stderr what cannot be played, and play the rest"
+    )
 
 
 def _add_time_scale(command: argparse.ArgumentParser, default: float | None, said: str) -> None:

@@ -21,6 +21,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from sim.exits import Exit
+from sim.worlds.components import run_record
 from sim.worlds.components.postgres import PostgresUnavailable, binaries_folder
 from sim.worlds.components.run_record import Leftover, leftovers
 from sim.worlds.components.toxiproxy import BINARY, GO_INSTALL
@@ -62,6 +63,8 @@ def render(findings: Sequence[Finding], left: Sequence[Leftover]) -> str:
         lines.append(f"{state}  {finding.component:<{names}}  {finding.need:<10}  {told}")
     lines.append("")
     lines += [f"left by a run that was killed: {leftover}" for leftover in left] or ["nothing was left by killed runs"]
+    if left:
+        lines.append(f"(so say the records in {run_record.folder()}; delete them when you have removed what is left)")
     return "\n".join(lines) + "\n"
 
 

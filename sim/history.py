@@ -38,8 +38,8 @@ class Invoke:
     `arguments`, with workspaces by name: `delegate` {target, task, key}, `mcp` {target, tool, task}, `check`
     {delegation (an op)}, `record` {target, task, id (None: `recorded_id_of(op)`)}, `send` {target, text,
     expires_in_s} (its message id is `message_id_of(op)`), `report` {delegation, status, text}, `inbox` {since (the
-    row past which is read, None: a window of time)}, `heartbeat` {active_tasks, spend_cents}, `register`
-    {delivery}.
+    row past which is read, None: a window of time), query (None, or what is asked for instead)}, `heartbeat`
+    {active_tasks, spend_cents}, `register` {delivery}.
     """
 
     at_s: float
@@ -143,11 +143,16 @@ class FaultEnded:
 
 @dataclass(frozen=True, slots=True)
 class NodeChanged:
-    """A simulated machine or a process was killed, started again, paused or resumed."""
+    """A simulated machine or a process was killed, started again, paused or resumed, asked to stop, or is gone.
+
+    `stopping`: it was asked. `stopped`: its process has ended; by itself, if it was not asked before, and `why` then
+    says what ended it.
+    """
 
     at_s: float
     node: str
-    change: Literal["started", "killed", "paused", "resumed"]
+    change: Literal["started", "killed", "paused", "resumed", "stopping", "stopped"]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +201,9 @@ class Flags:
     mcp_sync_budget_s: float = 30.0
     mcp_async_budget_s: float = 8.0
     sweeper_interval_s: float = 300.0
+    grace_s: float = 10.0
+    closing_s: float = 2.0
+    """After the grace: for cutting off what still runs, and saying goodbye to a database that may not answer."""
 
 
 @dataclass(slots=True)

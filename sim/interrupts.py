@@ -35,11 +35,17 @@ def ignored() -> Iterator[None]:
 
 @contextmanager
 def delayed() -> Iterator[None]:
-    """Inside the block both signals wait: for what must be done whole. A forked child inherits the delay."""
+    """Inside the block both signals wait: for what must be done whole. A forked child inherits the delay.
+
+    Two that have waited are one interrupt: the second would disturb the ending that the first begins.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
+        heeded = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+        for each in [each for each in heeded if each in signal.sigpending()][1:]:
+            signal.sigwait((each,))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 

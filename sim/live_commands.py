@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,9 +17,12 @@ from reports.model import RunReport, Summary
 from reports.progress import Progress
 from sim import commands
 from sim.agreement import Divergence, compare
+from sim.cli import DEFAULT_TIME_SCALE
 from sim.exits import Exit, Refused
+from sim.foreign_options import named
 from sim.scenario.model import Scenario
 from sim.worlds.components.processes import ComponentFailed
+from sim.worlds.live.foreign import Foreign
 from sim.worlds.live.playable import not_playable
 from sim.worlds.live.session import LiveSession, live_session
 from sim.worlds.workshop import Workshop
@@ -31,13 +35,17 @@ COMFORTABLE = 20.0
 def live(options: argparse.Namespace) -> Exit:
     """Play scenarios one after another, report, judge. However it ends, what was played is reported."""
     scenarios = commands.with_steps(commands.load(options.scenario))
-    _refuse_what_cannot_be_played(scenarios, options.time_scale)
+    foreign = named(options)
+    if options.time_scale is None:
+        options.time_scale = DEFAULT_TIME_SCALE if foreign is None else 1.0
+    if foreign is not None:
+        scenarios = _playable(scenarios, foreign, skip=options.skip_unplayable)
     junit_file = commands.writable(options.junit)
     done: list[RunReport] = []
     components: Mapping[str, str] = {}
     stopped: KeyboardInterrupt | ComponentFailed | None = None
     try:
-        with _session(options) as session, Progress(len(scenarios), sys.stderr) as progress:
+        with _session(options, foreign) as session, Progress(len(scenarios), sys.stderr) as progress:
             components = described(session)
             print(f"{introduced(session)}, {options.time_scale:g} scenario seconds a second", file=sys.stderr)
             for scenario in scenarios:
@@ -64,6 +72,8 @@ def agree(options: argparse.Namespace) -> Exit:
         with commands.postgres(processes=1) as server, _session(options) as session:
             components = described(session)
             print(introduced(session), file=sys.stderr)
+            # A simulated broker's complaints are part of the play; those of a live one are in its log.
+            logging.getLogger().addHandler(logging.NullHandler())
             workshop = Workshop(server, "fumble_agree")
             with Progress(len(scenarios), sys.stderr) as progress:
                 for scenario in scenarios:
@@ -89,9 +99,6 @@ def _compared(scenario: Scenario, workshop: Workshop, session: LiveSession, opti
     reason = "" if paces else f"takes {lasts_s:.0f} scenario seconds, more than --limit {options.limit:g} s allows"
     result = Compared(path=scenario.path, answer="not played", reason=reason)
     for time_scale in paces:
-        if (refusal := not_playable(scenario, time_scale)) is not None:
-            result = replace(result, reason=refusal) if result.answer == "not played" else result
-            continue
         live = replace(session, time_scale=time_scale).play(scenario)
         gc.collect()
         agreement = compare(simulated, live)
@@ -130,7 +137,8 @@ def _raise_if_stopped(stopped: KeyboardInterrupt | ComponentFailed | None, when:
 def described(session: LiveSession) -> Mapping[str, str]:
     """What takes part, for the report."""
     return {
-        **json_report.components(postgres=f"{session.postgres.version} ({session.postgres.what})".strip()),
+        **json_report.packages(),
+        **session.brokers.described,
         "toxiproxy": f"{session.toxiproxy.version()} ({session.toxiproxy.what})",
         "time_scale": f"{session.time_scale:g}",
     }
@@ -138,25 +146,33 @@ def described(session: LiveSession) -> Mapping[str, str]:
 
 def introduced(session: LiveSession) -> str:
     """What takes part, on one line."""
-    return (
-        f"live: Postgres {session.postgres.version} ({session.postgres.what}), "
-        f"Toxiproxy {session.toxiproxy.version()} ({session.toxiproxy.what})"
-    )
+    return f"live: {session.brokers.introduced}, Toxiproxy {session.toxiproxy.version()} ({session.toxiproxy.what})"
 
 
-def _refuse_what_cannot_be_played(scenarios: list[Scenario], time_scale: float) -> None:
-    reasons = [f"{scenario.path}: {reason}" for scenario in scenarios if (reason := not_playable(scenario, time_scale))]
-    if reasons:
+def _playable(scenarios: list[Scenario], foreign: Foreign, *, skip: bool) -> list[Scenario]:
+    """Those that this broker can play. Refuses with those that it cannot, unless they are to be skipped."""
+    refusals = {scenario.path: not_playable(scenario, foreign.adapter) for scenario in scenarios}
+    reasons = [f"{path}: {reason}" for path, reason in refusals.items() if reason is not None]
+    if reasons and not skip:
         raise Refused("the live world cannot play\n" + "\n".join(reasons), Exit.USAGE)
+    if reasons:
+        print(
+            f"live: {len(reasons)} of {len(scenarios)} scenarios are not played\n" + "\n".join(reasons), file=sys.stderr
+        )
+    playable = [scenario for scenario in scenarios if refusals[scenario.path] is None]
+    if not playable:
+        raise Refused("no scenario is left to play", Exit.NOTHING)
+    return playable
 
 
 @contextmanager
-def _session(options: argparse.Namespace) -> Iterator[LiveSession]:
+def _session(options: argparse.Namespace, foreign: Foreign | None = None) -> Iterator[LiveSession]:
     with live_session(
         postgres=options.postgres,
         toxiproxy_at=options.toxiproxy,
         time_scale=options.time_scale or 1.0,
         logs=logs_folder(options.logs),
+        foreign=foreign,
     ) as session:
         yield session
 

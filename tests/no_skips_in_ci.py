@@ -1,17 +1,21 @@
 """A pytest plugin for continuous integration: a skipped test fails the run, because green has to mean tested.
 
 `make test` loads it when CI is set. What depends on the user and the machine that CI happens to have may be skipped,
-by the reasons below; there is always another test of the same thing that is not. Of a module that is skipped as a
-whole, only the process that collected it knows, so the workers of pytest-xdist tell theirs to the one that reports.
+by the reasons below; there is always another test of the same thing that is not. Tests of containers may be skipped too
+if `.ci/docker` could start no engine for them: the reason has to be the one that it told in FUMBLE_NO_DOCKER. Of a
+module that is skipped as a whole, only the process that collected it knows, so the workers of pytest-xdist tell theirs
+to the one that reports.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 
-ALLOWED_REASONS = ("this machine does not permit ", "only root has to change its user")
+ALLOWED_REASONS = ("this machine does not permit ", "only root has to change its user", "no Go 1.22 here: ")
+NO_ENGINE = "no Docker engine: "
 
 _skipped: dict[str, None] = {}
 
@@ -47,5 +51,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _note(test: str, skip: object) -> None:
     reason = str(skip[2] if isinstance(skip, tuple) else skip).removeprefix("Skipped: ")
-    if not reason.startswith(ALLOWED_REASONS):
+    no_engine = os.environ.get("FUMBLE_NO_DOCKER")
+    if not reason.startswith(ALLOWED_REASONS) and not (no_engine and reason == NO_ENGINE + no_engine):
         _skipped[f"{test}: {reason}"] = None

@@ -2,27 +2,37 @@
 
 Theory: TCP's semantics go through unchanged. A FIN is passed on as a FIN and leaves the other direction alone; a RST is
 passed on as a RST behind the data that preceded it; a destination that does not read stops the source from being read.
-A new toxic stands closest to the source, so what is already on its way is not touched.
+Toxics stand in the order in which they were added, the oldest closest to the source, as in Toxiproxy. One that a
+trigger adds stands before all others, so that what was on its way when the trigger fired is not touched.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Callable
-from functools import partial
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import cast
 
 from fakes.reset import reset
 from fakes.toxiproxy.stages import End, Outlet, Stage, stage_for
-from fakes.toxiproxy.toxics import Stream, Toxic
+from fakes.toxiproxy.toxics import NOOP, Stream, Toxic
 from fakes.toxiproxy.triggers import Tap
 
-Observer = Callable[[bool, bytes], None]
-"""Is told of all bytes that pass, in order: whether they belong to a reply, and the bytes."""
+_log = logging.getLogger(__name__)
 
 HELD_BYTES_MAX = 1 << 18
 """A link that holds this much stops reading its source; it reads again below a quarter."""
+
+
+@dataclass(slots=True)
+class Carried:
+    """Bytes that came in from the sources of one direction, and bytes handed on to their destinations."""
+
+    received_bytes: int = 0
+    sent_bytes: int = 0
 
 
 class Side(asyncio.Protocol):
@@ -68,20 +78,13 @@ class Link(Outlet):
     """One direction: from the source's socket through the tap and the stages to the destination's socket."""
 
     def __init__(
-        self,
-        connection: Connection,
-        source: Side,
-        destination: Side,
-        tap: Tap | None,
-        draw: random.Random,
-        observe: Callable[[bytes], None] | None,
+        self, connection: Connection, source: Side, destination: Side, tap: Tap | None, carried: Carried
     ) -> None:
         self._connection = connection
         self._source = source
         self._destination = destination
         self._tap = tap
-        self._draw = draw
-        self._observe = observe
+        self._carried = carried
         self._stages: list[tuple[str, Stage]] = []
         self._early: list[bytes] | None = []
         self._early_end: End | None = None
@@ -95,7 +98,7 @@ class Link(Outlet):
         """Both sockets are connected: let through what came in before."""
         early, self._early = self._early or [], None
         for data in early:
-            self.receive(data)
+            self._take(data)
         if self._early_end is not None:
             self.receive_end(self._early_end)
         self.regulate()
@@ -104,18 +107,20 @@ class Link(Outlet):
         """Bytes of the source."""
         if self.ended:  # the destination is gone
             return
+        self._carried.received_bytes += len(data)
         if self._early is not None:
             self._early.append(data)
-            self.regulate()
+        elif self._tap is None and not self._stages:
+            self._write(data)  # nothing to regulate: nothing is held, and a socket that is full says so itself
             return
-        if self._observe is not None:
-            self._observe(data)
-        if self._tap is None:
-            self._first().feed(data)
         else:
-            for piece in self._tap.feed(data):
-                self._first().feed(piece)
+            self._take(data)
         self.regulate()
+
+    def _take(self, data: bytes) -> None:
+        for piece in (data,) if self._tap is None else self._tap.feed(data):
+            if not self.ended:
+                self._first().feed(piece)
 
     def receive_end(self, kind: End) -> None:
         """The source has ended."""
@@ -145,10 +150,14 @@ class Link(Outlet):
 
     def feed(self, data: bytes) -> None:
         """Bytes that have passed all stages."""
+        self._write(data)
+        self.regulate()
+
+    def _write(self, data: bytes) -> None:
         transport = self._destination.transport
         if not self.ended and transport is not None and not transport.is_closing():
+            self._carried.sent_bytes += len(data)
             transport.write(data)
-        self.regulate()
 
     def end(self, kind: End) -> None:
         """The end has passed all stages."""
@@ -164,9 +173,29 @@ class Link(Outlet):
 
     # --- toxics --------------------------------------------------------------------------------------------------
 
-    def add(self, toxic: Toxic) -> None:
-        """Put a toxic in, closest to the source."""
-        self._stages.insert(0, (toxic.name, stage_for(toxic, self._first(), self._draw)))
+    def add(self, toxic: Toxic, name: str, draw: random.Random, *, first: bool) -> None:
+        """Put a toxic in under `name`: the last before the destination, or the first after the source."""
+        if first or not self._stages:
+            self._stages.insert(0, (name, stage_for(toxic, self._first(), draw)))
+            return
+        stage = stage_for(toxic, self, draw)
+        self._stages[-1][1].outlet = stage
+        self._stages.append((name, stage))
+
+    def update(self, toxic: Toxic, name: str, draw: random.Random) -> None:
+        """Let the toxic called `name` be `toxic` from now on, if it is on this link."""
+        for index, (present, stage) in enumerate(self._stages):
+            if present != name:
+                continue
+            if stage.type == toxic.type:
+                stage.update(toxic)
+            elif stage.give_way():
+                successor = stage_for(toxic, stage.outlet, draw)
+                self._stages[index] = (name, successor)
+                if index:
+                    self._stages[index - 1][1].outlet = successor
+            self.regulate()
+            return
 
     def remove(self, name: str) -> None:
         """Take a toxic out, if it is on this link; what it holds goes on at once."""
@@ -195,10 +224,9 @@ class Connection:
     def __init__(
         self,
         *,
-        upstream: tuple[str, int],
+        upstream: tuple[str, int | str],
         taps: tuple[Tap, Tap] | None,
-        draw: random.Random,
-        observer: Observer | None,
+        carried: Mapping[Stream, Carried],
         over: Callable[[Connection], None],
     ) -> None:
         self._upstream = upstream
@@ -206,12 +234,8 @@ class Connection:
         self._server = Side(self)
         upstream_tap, downstream_tap = taps or (None, None)
         self._links: dict[Stream, Link] = {
-            "upstream": Link(
-                self, self.client, self._server, upstream_tap, draw, observer and partial(observer, False)
-            ),
-            "downstream": Link(
-                self, self._server, self.client, downstream_tap, draw, observer and partial(observer, True)
-            ),
+            "upstream": Link(self, self.client, self._server, upstream_tap, carried["upstream"]),
+            "downstream": Link(self, self._server, self.client, downstream_tap, carried["downstream"]),
         }
         self.client.outgoing = self._server.incoming = self._links["upstream"]
         self.client.incoming = self._server.outgoing = self._links["downstream"]
@@ -235,8 +259,13 @@ class Connection:
     async def _connect(self) -> None:
         host, port = self._upstream
         try:
-            await asyncio.get_running_loop().create_connection(lambda: self._server, host, port)
-        except OSError:  # as Toxiproxy: the client was accepted, and now sees an end
+            number = port if isinstance(port, int) else socket.getservbyname(port, "tcp")
+            await asyncio.get_running_loop().create_connection(lambda: self._server, host, number)
+        except (OSError, OverflowError, UnicodeError) as error:  # the last two: no such port, no such name
+            # As Toxiproxy: the client was accepted, and now sees an end.
+            _log.warning(
+                "Unable to open connection to upstream", extra={"upstream": f"{host}:{port}", "error": str(error)}
+            )
             self.finish("close")
 
     def lost(self, side: Side, error: Exception | None) -> None:
@@ -272,9 +301,13 @@ class Connection:
 
     # --- toxics --------------------------------------------------------------------------------------------------
 
-    def add(self, toxic: Toxic) -> None:
-        """Let a toxic act on this connection."""
-        self._links[toxic.stream].add(toxic)
+    def add(self, toxic: Toxic, draw: random.Random, *, strikes: bool, first: bool) -> None:
+        """Put a toxic in its place; unless it `strikes` this connection, it lets everything pass."""
+        self._links[toxic.stream].add(toxic if strikes else NOOP, toxic.name, draw, first=first)
+
+    def update(self, toxic: Toxic, draw: random.Random, *, strikes: bool) -> None:
+        """Let the toxic of the same name be this one."""
+        self._links[toxic.stream].update(toxic if strikes else NOOP, toxic.name, draw)
 
     def remove(self, name: str) -> None:
         """Take a toxic off, if this connection has it."""

@@ -13,17 +13,23 @@ import contextvars
 import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import ParamSpec, TypeVar
+from functools import partial
+from typing import ParamSpec, TypeAlias, TypeVar
 
-from fakes.toxiproxy.connection import Connection, Observer, Side
+from fakes.toxiproxy.addresses import joined
+from fakes.toxiproxy.connection import Carried, Connection, Side
+from fakes.toxiproxy.draws import Drawing, Draws, always
 from fakes.toxiproxy.frames import Framer
 from fakes.toxiproxy.http_frames import http_framers
 from fakes.toxiproxy.postgres_frames import postgres_framers
-from fakes.toxiproxy.toxics import Toxic, ToxicExists, ToxicNotFound
+from fakes.toxiproxy.toxics import STREAMS, Stream, Toxic, ToxicExists, ToxicNotFound
 from fakes.toxiproxy.triggers import Tap, TrafficProtocol, Trigger, Watch
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+BACKLOG = 4096
+"""Connections that wait to be accepted: as many as Linux allows by default, and as Go asks for."""
 
 _FRAMERS: Mapping[TrafficProtocol, Callable[[], tuple[Framer, Framer]]] = {
     "http": http_framers,
@@ -31,13 +37,23 @@ _FRAMERS: Mapping[TrafficProtocol, Callable[[], tuple[Framer, Framer]]] = {
 }
 
 
+def _uncounted(listen: str, upstream: str) -> Mapping[Stream, Carried]:
+    return {stream: Carried() for stream in STREAMS}
+
+
+Observer: TypeAlias = Callable[[bool, bytes], None]
+"""Is told of all bytes that pass, in order: whether they belong to a reply, and the bytes."""
+
+
 class Proxy:
     """One listening address that leads to one upstream, with toxics on the way.
 
-    `random` draws which connections a toxic strikes, jitter and slices. With `listen_port=0` the system picks the port,
-    which then stays the same through `disable` and `enable`. `protocol` is what its traffic is read as, from the first
-    connection on; without it, the first trigger says so, and earlier connections pass unread. `observe` makes an
-    observer for each connection.
+    `random` draws which connections a toxic strikes, jitter and slices; where connections race each other, give a
+    function instead: the generator for the nth connection and one of its streams. With `listen_port=0` the system picks
+    the port, which then stays the same through `disable` and `enable`. `protocol` is what its traffic is read as, from
+    the first connection on; without it, the first trigger says so, and earlier connections pass unread. `carried` says
+    what a new connection counts its bytes in, by `listen` and `upstream`. `observe` makes an observer for each
+    connection whose traffic is read.
     """
 
     def __init__(
@@ -46,40 +62,43 @@ class Proxy:
         listen_host: str,
         listen_port: int,
         upstream_host: str,
-        upstream_port: int,
+        upstream_port: int | str,
         *,
-        random: random.Random,
+        random: random.Random | Draws,
         protocol: TrafficProtocol | None = None,
+        carried: Callable[[str, str], Mapping[Stream, Carried]] = _uncounted,
         observe: Callable[[], Observer] | None = None,
     ) -> None:
         self.name = name
         self.port = listen_port
         self._listen_host = listen_host
-        self._upstream = (upstream_host, upstream_port)
-        self._random = random
+        self._upstream: tuple[str, int | str] = (upstream_host, upstream_port)
+        self._draws = random if callable(random) else always(random)
         self._toxics: dict[str, Toxic] = {}
         self._protocol = protocol
         self._observe = observe
         self._watches: list[Watch] = []
-        self._connections: dict[Connection, None] = {}
+        self._triggered = False
+        self._connections: dict[Connection, Drawing] = {}
         self._connection_count = 0
         self._server: asyncio.Server | None = None
         self._reserved: socket.socket | None = None
         self._wanted = False
         self._enabling: asyncio.Task[None] | None = None
         self._home = contextvars.copy_context()
+        self._carried = carried
 
     # --- state, in Toxiproxy's words -----------------------------------------------------------------------------
 
     @property
     def listen(self) -> str:
         """Where clients connect, as `host:port`."""
-        return f"{self._listen_host}:{self.port}"
+        return joined(self._listen_host, self.port)
 
     @property
     def upstream(self) -> str:
         """Where connections lead, as `host:port`."""
-        return f"{self._upstream[0]}:{self._upstream[1]}"
+        return joined(*self._upstream)
 
     @property
     def enabled(self) -> bool:
@@ -109,6 +128,11 @@ class Proxy:
             self._reserved = None
         await asyncio.sleep(0)  # transports close their sockets in the loop's next turn
 
+    async def settled(self) -> None:
+        """Return when a listener that is coming up is up. Raises OSError if it cannot."""
+        if self._enabling is not None:
+            await self._enabling
+
     def disable(self) -> None:
         """Refuse new connections and end the live ones, by FIN. The port stays ours."""
         self._at_home(self._disable)
@@ -131,10 +155,20 @@ class Proxy:
         if self._reserved is None:
             return
         reserved, self._reserved = self._reserved, None
-        server = await asyncio.get_running_loop().create_server(self._accept, sock=reserved)
+        try:
+            server = await asyncio.get_running_loop().create_server(self._accept, sock=reserved, backlog=BACKLOG)
+        except OSError:
+            self._wanted = False
+            reserved.close()
+            raise
         self._server = server
         if not self._wanted:
             self.disable()
+
+    def move(self, listen: tuple[str, int], upstream: tuple[str, int | str]) -> None:
+        """Listen elsewhere, or lead elsewhere, from the next `start` on; the proxy has to be closed."""
+        self._listen_host, self.port = listen
+        self._upstream = upstream
 
     # --- toxics --------------------------------------------------------------------------------------------------
 
@@ -148,43 +182,72 @@ class Proxy:
             return
         self._at_home(self._strike_all, toxic)
 
+    def update_toxic(self, toxic: Toxic) -> None:
+        """Give the toxic of the same name, type and stream other attributes. Which live connections it strikes is drawn
+        again. Raises ToxicNotFound."""
+        self._find(toxic.name)
+        self._toxics[toxic.name] = toxic
+        self._at_home(self._update_all, toxic)
+
     def remove_toxic(self, name: str) -> None:
         """Take a toxic off; what it holds goes on at once. Raises ToxicNotFound."""
-        toxic = self._toxics.pop(name, None)
-        if toxic is None:
-            present = ", ".join(self._toxics) or "none"
-            raise ToxicNotFound(f"proxy {self.name}: no toxic {name!r}; it has: {present}")
+        toxic = self._find(name)
+        del self._toxics[name]
         self._at_home(self._spare_all, name)
         if toxic.type == "down" and not any(other.type == "down" for other in self._toxics.values()):
             self._enabling = asyncio.get_running_loop().create_task(self.enable())
 
+    def _find(self, name: str) -> Toxic:
+        toxic = self._toxics.get(name)
+        if toxic is None:
+            present = ", ".join(self._toxics) or "none"
+            raise ToxicNotFound(f"proxy {self.name}: no toxic {name!r}; it has: {present}")
+        return toxic
+
     def _strike_all(self, toxic: Toxic) -> None:
-        for connection in tuple(self._connections):
-            self._strike(toxic, connection)
+        for connection, drawing in tuple(self._connections.items()):
+            connection.add(toxic, drawing.of(toxic), strikes=drawing.strikes(toxic), first=self._triggered)
+
+    def _update_all(self, toxic: Toxic) -> None:
+        for connection, drawing in tuple(self._connections.items()):
+            connection.update(toxic, drawing.of(toxic), strikes=drawing.strikes(toxic))
 
     def _spare_all(self, name: str) -> None:
         for connection in tuple(self._connections):
             connection.remove(name)
 
-    def _strike(self, toxic: Toxic, connection: Connection) -> None:
-        if self._random.random() < toxic.toxicity:
-            connection.add(toxic)
-
     # --- triggers ------------------------------------------------------------------------------------------------
 
-    def watch(self, trigger: Trigger, callback: Callable[[], None]) -> None:
+    def watch(self, trigger: Trigger, callback: Callable[[], None]) -> Watch:
         """Call `callback` once, in the caller's context, when `trigger` happens from now on.
 
         It is looked for on connections whose traffic is read, which those made before the first trigger are only if
-        the proxy was given its protocol. Raises ValueError if the proxy reads another protocol.
+        the proxy was given its protocol. A toxic that `callback` adds strikes exactly from the place of the trigger on.
+        Raises ValueError if the proxy reads another protocol.
         """
         if self._protocol not in (None, trigger.protocol):
             raise ValueError(
                 f"proxy {self.name}: {trigger.describe()!r} needs {trigger.protocol} traffic, "
                 f"but it reads {self._protocol}"
             )
+
+        def strike() -> None:
+            self._watches.remove(watch)
+            self._triggered = True
+            try:
+                callback()
+            finally:
+                self._triggered = False
+
+        watch = Watch(trigger, strike)
         self._protocol = trigger.protocol
-        self._watches.append(Watch(trigger, callback))
+        self._watches.append(watch)
+        return watch
+
+    def unwatch(self, watch: Watch) -> None:
+        """Wait for this trigger no more."""
+        if watch in self._watches:
+            self._watches.remove(watch)
 
     def _at_home(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         # A copy, because a context cannot be entered twice and the caller may be in it already.
@@ -197,13 +260,13 @@ class Proxy:
         connection = Connection(
             upstream=self._upstream,
             taps=self._taps(),
-            draw=self._random,
-            observer=self._observe and self._observe(),
+            carried=self._carried(self.listen, self.upstream),
             over=self._forget,
         )
-        self._connections[connection] = None
+        drawing = self._connections[connection] = Drawing(self._draws, self._connection_count)
         for toxic in self._toxics.values():
-            self._strike(toxic, connection)
+            if toxic.type != "down":  # which acts on the listener
+                connection.add(toxic, drawing.of(toxic), strikes=drawing.strikes(toxic), first=False)
         if not self._wanted:  # the handshake was complete before the listener closed
             connection.finish("close")
         return connection.client
@@ -213,7 +276,11 @@ class Proxy:
             return None
         requests, responses = _FRAMERS[self._protocol]()
         number = self._connection_count
-        return Tap(requests, self._watches, number), Tap(responses, self._watches, number)
+        observer = self._observe and self._observe()
+        return (
+            Tap(requests, self._watches, number, observer and partial(observer, False)),
+            Tap(responses, self._watches, number, observer and partial(observer, True)),
+        )
 
     def _forget(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
@@ -225,6 +292,8 @@ class Proxy:
         reserved = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         reserved.setblocking(False)
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:  # "::" means every address, those of IPv4 too
+            reserved.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         try:
             reserved.bind((self._listen_host, self.port))
         except OSError:

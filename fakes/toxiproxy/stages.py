@@ -12,16 +12,14 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Literal, Protocol, TypeAlias
 
+from fakes.toxiproxy.timings import TIMINGS
 from fakes.toxiproxy.toxics import Toxic
 
 End: TypeAlias = Literal["fin", "close", "reset"]
 """`fin` closes this direction; `close` closes the connection, by FIN; `reset` closes the connection, by RST."""
-
-BANDWIDTH_STEP_MS = 100
-"""A throttled stream leaves in portions of this duration, as in Toxiproxy."""
 
 _MS, _US = 1e-3, 1e-6
 
@@ -39,8 +37,9 @@ class Outlet(Protocol):
 class Stage(ABC):
     """One toxic at work; `outlet` is the next stage, or the destination."""
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: Outlet, toxic: Toxic) -> None:
         self.outlet = outlet
+        self.type = toxic.type
         self.held_bytes = 0
 
     @abstractmethod
@@ -52,6 +51,14 @@ class Stage(ABC):
         """Take the end."""
 
     @abstractmethod
+    def update(self, toxic: Toxic) -> None:
+        """The toxic has other attributes now; it is of the same type."""
+
+    @abstractmethod
+    def give_way(self) -> bool:
+        """Another stage takes this place: hand on at once what is held. False: it is too late for that."""
+
+    @abstractmethod
     def remove(self) -> None:
         """The toxic was taken off: hand on at once what is held."""
 
@@ -60,94 +67,48 @@ class Stage(ABC):
         """The connection is over: forget everything, arm nothing."""
 
 
-Timing: TypeAlias = Callable[[Mapping[str, int], random.Random, bytes, float], Iterator[tuple[float, bytes]]]
-"""(attributes, random, chunk, seconds the line is still busy) -> pieces, each due in so many seconds, ascending."""
-
-
-def _latency(
-    attributes: Mapping[str, int], draw: random.Random, data: bytes, busy_s: float
-) -> Iterator[tuple[float, bytes]]:
-    jitter_ms = attributes["jitter"]
-    delay_ms = attributes["latency"] + (draw.uniform(-jitter_ms, jitter_ms) if jitter_ms else 0)
-    yield max(busy_s, delay_ms * _MS), data
-
-
-def _bandwidth(
-    attributes: Mapping[str, int], draw: random.Random, data: bytes, busy_s: float
-) -> Iterator[tuple[float, bytes]]:
-    bytes_per_ms = attributes["rate"]  # 1 KB/s is 1 byte a millisecond
-    if bytes_per_ms == 0:
-        yield math.inf, data
-        return
-    portion = bytes_per_ms * BANDWIDTH_STEP_MS
-    for start in range(0, len(data), portion):
-        piece = data[start : start + portion]
-        busy_s += len(piece) / bytes_per_ms * _MS
-        yield busy_s, piece
-
-
-def _slow_close(
-    attributes: Mapping[str, int], draw: random.Random, data: bytes, busy_s: float
-) -> Iterator[tuple[float, bytes]]:
-    yield busy_s, data
-
-
-def _slicer(
-    attributes: Mapping[str, int], draw: random.Random, data: bytes, busy_s: float
-) -> Iterator[tuple[float, bytes]]:
-    for piece in _halve(data, attributes["average_size"], attributes["size_variation"], draw):
-        yield busy_s, piece
-        busy_s += attributes["delay"] * _US
-
-
-def _halve(data: bytes, average: int, variation: int, draw: random.Random) -> Iterator[bytes]:
-    if len(data) - average <= variation:
-        yield data
-        return
-    cut = len(data) // 2 + (draw.randint(-variation, variation) if variation else 0)
-    cut = min(max(cut, 1), len(data) - 1)
-    yield from _halve(data[:cut], average, variation, draw)
-    yield from _halve(data[cut:], average, variation, draw)
-
-
-TIMINGS: Mapping[str, Timing] = {
-    "latency": _latency,
-    "bandwidth": _bandwidth,
-    "slow_close": _slow_close,
-    "slicer": _slicer,
-}
-
-
 class DelayLine(Stage):
-    """latency, bandwidth, slicer, slow_close: everything passes, but not before it is due."""
+    """latency, bandwidth, slicer, slow_close, noop: everything passes, but not before it is due."""
 
     def __init__(self, outlet: Outlet, toxic: Toxic, draw: random.Random) -> None:
-        super().__init__(outlet)
+        super().__init__(outlet, toxic)
         self._toxic = toxic
         self._draw = draw
         self._timing = TIMINGS[toxic.type]
         self._loop = asyncio.get_running_loop()
-        self._line: deque[tuple[float, bytes | End]] = deque()
+        self._line: deque[tuple[float, bytes | End, float]] = deque()
+        """What is held: when it is due, what, and when it came in."""
         self._busy_until_s = -math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     def feed(self, data: bytes) -> None:
-        now_s = self._loop.time()
-        busy_s = max(0.0, self._busy_until_s - now_s)
-        for due_s, piece in self._timing(self._toxic.attributes, self._draw, data, busy_s):
-            self._line.append((now_s + due_s, piece))
-            self.held_bytes += len(piece)
-            self._busy_until_s = now_s + due_s
-        if self._toxic.type == "slicer":
-            self._busy_until_s += self._toxic.attributes["delay"] * _US
+        self._take(data, self._loop.time())
         self._release()
 
     def end(self, kind: End) -> None:
-        due_s = max(self._loop.time(), self._busy_until_s)
-        if self._toxic.type == "slow_close" and kind != "reset":
-            due_s += self._toxic.attributes["delay"] * _MS
-        self._line.append((due_s, kind))
+        self._take_end(kind, self._loop.time())
         self._release()
+
+    def update(self, toxic: Toxic) -> None:
+        """As in Toxiproxy: the chunk that is being timed goes on at once, later ones wait by the new attributes."""
+        self._toxic = toxic
+        line, self._line = self._line, deque()
+        self.held_bytes = 0
+        self._busy_until_s = self._loop.time()
+        timed_now_s = line[0][2] if line else 0.0
+        for _, item, came_s in line:
+            if not isinstance(item, bytes):
+                self._take_end(item, came_s)
+            elif came_s == timed_now_s:
+                self._line.append((-math.inf, item, came_s))
+                self.held_bytes += len(item)
+            else:
+                self._take(item, came_s)
+        self._release()
+
+    def give_way(self) -> bool:
+        self.remove()
+        return True
 
     def remove(self) -> None:
         self._cancel()
@@ -157,6 +118,21 @@ class DelayLine(Stage):
         self._cancel()
         self._line.clear()
         self.held_bytes = 0
+
+    def _take(self, data: bytes, came_s: float) -> None:
+        busy_s = max(0.0, self._busy_until_s - came_s)
+        for due_s, piece in self._timing(self._toxic.attributes, self._draw, data, busy_s):
+            self._line.append((came_s + due_s, piece, came_s))
+            self.held_bytes += len(piece)
+            self._busy_until_s = came_s + due_s
+        if self._toxic.type == "slicer":
+            self._busy_until_s += self._toxic.attributes["delay"] * _US
+
+    def _take_end(self, kind: End, came_s: float) -> None:
+        due_s = max(came_s, self._busy_until_s)
+        if self._toxic.type == "slow_close" and kind != "reset":
+            due_s += self._toxic.attributes["delay"] * _MS
+        self._line.append((due_s, kind, came_s))
 
     def _release(self) -> None:
         self._cancel()
@@ -172,7 +148,7 @@ class DelayLine(Stage):
 
     def _let_out(self, until_s: float) -> None:
         while self._line and self._line[0][0] <= until_s:
-            _, item = self._line.popleft()
+            _, item, _ = self._line.popleft()
             if isinstance(item, bytes):
                 self.held_bytes -= len(item)
                 self.outlet.feed(item)
@@ -189,7 +165,7 @@ class Timeout(Stage):
     """Drops all data; closes after so long without any, never if 0. Taking it off closes as well: data is missing."""
 
     def __init__(self, outlet: Outlet, toxic: Toxic, draw: random.Random) -> None:
-        super().__init__(outlet)
+        super().__init__(outlet, toxic)
         self._timeout_s = toxic.attributes["timeout"] * _MS
         self._timer: asyncio.TimerHandle | None = None
         self._arm()
@@ -200,6 +176,14 @@ class Timeout(Stage):
     def end(self, kind: End) -> None:
         self.dispose()
         self.outlet.end(kind)
+
+    def update(self, toxic: Toxic) -> None:
+        self._timeout_s = toxic.attributes["timeout"] * _MS
+        self._arm()
+
+    def give_way(self) -> bool:
+        self.dispose()
+        return True
 
     def remove(self) -> None:
         self.end("close")
@@ -219,7 +203,7 @@ class ResetPeer(Stage):
     """Waits for the first sign in its direction, swallows everything from there, and resets after the timeout."""
 
     def __init__(self, outlet: Outlet, toxic: Toxic, draw: random.Random) -> None:
-        super().__init__(outlet)
+        super().__init__(outlet, toxic)
         self._timeout_s = toxic.attributes["timeout"] * _MS
         self._timer: asyncio.TimerHandle | None = None
 
@@ -228,6 +212,12 @@ class ResetPeer(Stage):
 
     def end(self, kind: End) -> None:
         self._strike()
+
+    def update(self, toxic: Toxic) -> None:
+        self._timeout_s = toxic.attributes["timeout"] * _MS  # a timer that runs stays: it is too late
+
+    def give_way(self) -> bool:
+        return self._timer is None
 
     def dispose(self) -> None:
         if self._timer is not None:
@@ -252,19 +242,27 @@ class LimitData(Stage):
     """Lets so many bytes pass on this connection, then closes it."""
 
     def __init__(self, outlet: Outlet, toxic: Toxic, draw: random.Random) -> None:
-        super().__init__(outlet)
-        self._left_bytes = toxic.attributes["bytes"]
+        super().__init__(outlet, toxic)
+        self._limit_bytes = toxic.attributes["bytes"]
+        self._passed_bytes = 0
 
     def feed(self, data: bytes) -> None:
-        passing = data[: self._left_bytes]
-        self._left_bytes -= len(passing)
+        passing = data[: max(0, self._limit_bytes - self._passed_bytes)]
+        self._passed_bytes += len(passing)
         if passing:
             self.outlet.feed(passing)
-        if self._left_bytes == 0:
+        if self._passed_bytes >= self._limit_bytes:
             self.outlet.end("close")
 
     def end(self, kind: End) -> None:
         self.outlet.end(kind)
+
+    def update(self, toxic: Toxic) -> None:
+        """What has passed before counts; the next chunk finds the new limit."""
+        self._limit_bytes = toxic.attributes["bytes"]
+
+    def give_way(self) -> bool:
+        return True
 
     def remove(self) -> None:
         """Nothing is held."""

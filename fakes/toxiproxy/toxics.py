@@ -54,9 +54,11 @@ ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {
         "delay": Attribute("µs"),
     },
     "limit_data": {"bytes": Attribute("bytes")},
+    "noop": {},
     "down": {},
 }
-"""Every type of toxic. `down` is Toxiproxy's `enabled: false` under the name that its clients give it."""
+"""Every type of toxic. `noop` lets everything pass. `down` is Toxiproxy's `enabled: false` under the name that its
+clients give it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +114,7 @@ def _checked(type_: str, given: Mapping[str, int]) -> dict[str, int]:
     if type_ == "slicer" and values["size_variation"] >= values["average_size"]:
         raise InvalidToxic("slicer: attribute 'size_variation' must be smaller than 'average_size'")
     return values
+
+
+NOOP = Toxic("noop")
+"""What stands in the place of a toxic on a connection that it does not strike."""

@@ -164,8 +164,16 @@ class Watch:
 class Tap:
     """One direction of one connection, watched: forwards its bytes and fires at the exact place between them."""
 
-    def __init__(self, framer: Framer, watches: Sequence[Watch], connection: int) -> None:
+    def __init__(
+        self,
+        framer: Framer,
+        watches: Sequence[Watch],
+        connection: int,
+        observe: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """`observe` is given all bytes, before anything is fired or forwarded."""
         self._framer = framer
+        self._observe = observe
         self._watches = watches
         self._connection = connection
         self._counting: list[tuple[Watch, int]] = []
@@ -173,6 +181,8 @@ class Tap:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The bytes to forward, in as few pieces as triggers allow; a piece has to be forwarded before the next."""
+        if self._observe is not None:
+            self._observe(data)
         ready = bytearray()
         for item in self._framer.feed(data):
             if isinstance(item, bytes):

@@ -34,8 +34,27 @@ from sim.invariants.messages import TERMINAL_EVENTS, Delegation, Event, Message,
 from sim.invariants.requests import Request
 from sim.mcp_answers import task_of, text_of
 
-Part: TypeAlias = Literal["rows", "inbox", "listing", "mode_reads"]
-"""A part of a history that a run may be unable to observe; what clients and agents saw is always there."""
+Part: TypeAlias = Literal[
+    "rows",
+    "sequence",
+    "ledger",
+    "events",
+    "queue",
+    "workspaces",
+    "inbox",
+    "listing",
+    "statuses",
+    "told",
+    "fallbacks",
+    "attempts",
+    "mode_reads",
+]
+"""A part of a history that a run may be unable to observe; what clients and agents saw is always there.
+
+Tables: `rows` (of the activity, with `sequence` numbers), `ledger`, `events`, `queue`, `workspaces`. Answers: `inbox`,
+`listing`. From either: `statuses`, and what callers were `told`. `fallbacks`: every one that there can have been.
+`attempts`: every request is known to be the executor's, not the queue's.
+"""
 
 
 @dataclass(slots=True)
@@ -53,6 +72,8 @@ class View:
     disturbances: list[faults.Disturbance] = field(default_factory=list)
     fault_names: set[str] = field(default_factory=set)
     broker_runs: bool = True
+    broker_ended_s: list[float] = field(default_factory=list)
+    """When the broker's process ended, and its memory with it."""
     delegations: dict[str, Delegation] = field(default_factory=dict)
     sends: dict[str, Message] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -65,11 +86,23 @@ class View:
     @property
     def observed(self) -> frozenset[Part]:
         """The parts that this history has."""
-        final = self.final
+        final, rows = self.final, self.rows
+        has_rows = "activity_logs" in rows
+        has_inbox = final is not None and final.inbox is not None
+        has_listing = final is not None and final.listing is not None
         there: dict[Part, bool] = {
-            "rows": final is not None and final.rows is not None,
-            "inbox": final is not None and final.inbox is not None,
-            "listing": final is not None and final.listing is not None,
+            "rows": has_rows,
+            "sequence": has_rows and all("seq" in row for row in rows["activity_logs"]),
+            "ledger": "delegations" in rows,
+            "events": "structure_events" in rows,
+            "queue": "a2a_queue" in rows,
+            "workspaces": "workspaces" in rows,
+            "inbox": has_inbox,
+            "listing": has_listing,
+            "statuses": has_rows or has_listing,
+            "told": has_rows or (has_inbox and has_listing and self.history.flags.inbox_push),
+            "fallbacks": "structure_events" in rows or not faults.any_to_what_the_broker_reads(self.disturbances),
+            "attempts": "a2a_queue" in rows or not self._may_have_queued(),
             "mode_reads": self.history.watches_database or bool(self.mode_reads),
         }
         return frozenset(part for part, is_there in there.items() if is_there)
@@ -78,6 +111,13 @@ class View:
     def operations(self) -> frozenset[str]:
         """The names of all operations."""
         return frozenset(self.calls)
+
+    def _may_have_queued(self) -> bool:
+        """Whether an agent said that it is busy, or left a message without an answer, which is taken for it."""
+        said = any(
+            call.invoke.action == "heartbeat" and call.invoke.arguments["active_tasks"] for call in self.calls.values()
+        )
+        return said or any(request.delivered and request.status in (None, 503) for request in self.requests)
 
     def messages(self) -> Iterator[Message]:
         """Delegations, then sends."""
@@ -134,6 +174,7 @@ def view_of(history: History) -> View:
     _read_entries(view)
     _join_answers(view)
     _join_rows(view)
+    _join_what_callers_were_told(view)
     _join_lost_answers(view)
     _join_requests(view)
     _join_broadcasts(view)
@@ -148,6 +189,7 @@ def _read_entries(view: View) -> None:
     open_nodes: dict[str, faults.Disturbance] = {}
     struck: list[faults.Disturbance] = []
     stopped: set[str] = set()
+    down: set[str] = set()
     for index, entry in enumerate(view.history.entries):
         if isinstance(entry, Contact):
             request = requests.get((entry.agent, entry.contact))
@@ -173,13 +215,19 @@ def _read_entries(view: View) -> None:
             if (disturbance := open_faults.pop(entry.fault, None)) is not None:
                 disturbance.ended_s = entry.at_s
         elif isinstance(entry, NodeChanged):
-            if entry.change in ("killed", "paused"):
+            if entry.change in ("killed", "paused", "stopping", "stopped"):
                 stopped.add(entry.node)
+                if entry.change != "paused":
+                    down.add(entry.node)
+                if entry.node == "broker" and entry.change in ("killed", "stopped"):
+                    view.broker_ended_s.append(entry.at_s)
                 if entry.node not in open_nodes:
                     open_nodes[entry.node] = faults.of_node(entry)
                     view.disturbances.append(open_nodes[entry.node])
-            elif (disturbance := open_nodes.pop(entry.node, None)) is not None:
-                disturbance.ended_s = entry.at_s
+            elif entry.change == "started" or entry.node not in down:
+                down.discard(entry.node)
+                if (disturbance := open_nodes.pop(entry.node, None)) is not None:
+                    disturbance.ended_s = entry.at_s
         else:
             view.final, view.final_index = entry, index
     # A fault that stops a node is over when the node runs again, which only the node's own changes tell.
@@ -196,6 +244,7 @@ def _join_answers(view: View) -> None:
                 found = _delegation(view, str(delegation_id))
                 _claim(found, call)
                 found.accepted = True
+                found.untracked = "warning" in call.body
         elif call.invoke.action == "mcp":
             if task_id := task_of(call.body).get("task_id"):
                 found = _delegation(view, str(task_id))
@@ -333,11 +382,31 @@ def _conclude(view: View) -> None:
             each.status = each.terminal_results[-1]["status"]
         elif each.broadcast_ends:
             each.status = TERMINAL_EVENTS[each.broadcast_ends[-1].name]
-    if view.final is not None and view.final.rows is None and view.final.listing is not None:
-        for entries in view.final.listing.values():
-            for entry in entries:
-                if (found := view.delegations.get(str(entry.get("delegation_id")))) is not None:
-                    found.status = entry["status"]
+    if "rows" not in view.observed:
+        for found, entry in _listed(view):
+            found.status = str(entry.get("status"))
+
+
+def _join_what_callers_were_told(view: View) -> None:
+    """Where rows were not observed: what listings and inboxes have of them."""
+    if view.final is None or "rows" in view.observed:
+        return
+    for found, entry in _listed(view):
+        found.source = found.source or view.names.get(str(entry.get("source_id")))
+        found.target = found.target or view.names.get(str(entry.get("target_id")))
+    for items in (view.final.inbox or {}).values():
+        for item in items:
+            about = view.delegations.get(delegation_id_in(item) or "")
+            if about is not None and item.get("method") == "delegate_result":
+                about.inbox_rows.append(item)
+
+
+def _listed(view: View) -> Iterator[tuple[Delegation, Row]]:
+    """Each entry of the final listings, with its delegation."""
+    for entries in ((view.final.listing if view.final else None) or {}).values():
+        for entry in entries:
+            if delegation_id := entry.get("delegation_id"):
+                yield _delegation(view, str(delegation_id)), entry
 
 
 def _recorded_id(call: Call) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sim.invariants.calls import Call
 from sim.invariants.delegations import View
-from sim.invariants.messages import Delegation, Message, delegation_id_in
+from sim.invariants.messages import Delegation, Message
 from sim.invariants.violation import Violation
 from sim.scenario.model import Expectation, Scenario
 
@@ -43,15 +43,18 @@ def unmet(scenario: Scenario, view: View) -> Iterator[Violation]:
             )
 
 
-def unobserved(wanted: Expectation, view: View) -> bool:
-    """Whether a part of the expectation asks for what this history could not observe; that part is not judged."""
+def unobserved(wanted: Expectation, view: View) -> frozenset[str]:
+    """The parts of the expectation that ask for what this history could not observe; they are not judged."""
     there = view.observed
-    return "rows" not in there and (
-        (wanted.statuses is not None and "listing" not in there)
-        or (wanted.inbox is not None and "inbox" not in there)
-        or wanted.detail is not None
-        or wanted.text is not None
-    )
+    message = _message_of(view, wanted.op)
+    asks_a_delegation = message is None or isinstance(message, Delegation)
+    parts = {
+        "statuses": wanted.statuses is not None and "statuses" not in there,
+        "inbox": wanted.inbox is not None and not there & {"rows", "inbox"},
+        "detail": wanted.detail is not None and "told" not in there,
+        "text": wanted.text is not None and asks_a_delegation and "told" not in there,
+    }
+    return frozenset(part for part, is_missing in parts.items() if is_missing)
 
 
 def _differences(view: View, wanted: Expectation, call: Call, message: Message | None) -> Iterator[tuple[str, str]]:
@@ -65,21 +68,23 @@ def _differences(view: View, wanted: Expectation, call: Call, message: Message |
         yield f"to be delivered {_choice(wanted.deliveries, 'never')} times", f"was delivered {count} times"
     if wanted.text is not None and not isinstance(message, Delegation):
         yield from _missing_text(wanted.text, "\n".join(_texts(call.body)))
-    elif not unobserved(wanted, view):
+    else:
         yield from _delegation_differences(view, wanted, message if isinstance(message, Delegation) else None)
 
 
 def _delegation_differences(view: View, wanted: Expectation, each: Delegation | None) -> Iterator[tuple[str, str]]:
-    status = None if each is None else each.status
-    if wanted.statuses is not None and status not in wanted.statuses:
+    unseen = unobserved(wanted, view)
+    status, detail = (None, "") if each is None else (each.status, each.detail)
+    if wanted.statuses is not None and "statuses" not in unseen and status not in wanted.statuses:
         yield f"to end {_choice(wanted.statuses, 'never accepted')}", f"ended {_one(status, 'never accepted')}"
-    if wanted.inbox is not None:
-        left = tuple(row["status"] for row in _inbox(view, each)) or ("none",)
+    if wanted.inbox is not None and "inbox" not in unseen:
+        rows = () if each is None else each.inbox_rows
+        left = tuple(str(row.get("status")) for row in rows) or ("none",)
         if left not in {(allowed,) for allowed in wanted.inbox}:
             yield f"to leave an inbox row {_choice(wanted.inbox, 'none')}", f"left {', '.join(left)}"
-    if wanted.detail is not None and wanted.detail not in ("" if each is None else each.detail):
+    if wanted.detail is not None and "detail" not in unseen and wanted.detail not in detail:
         yield f"to say why with {wanted.detail!r}", "did not"
-    if wanted.text is not None:
+    if wanted.text is not None and "text" not in unseen:
         yield from _missing_text(wanted.text, "" if each is None else each.result_text)
 
 
@@ -93,16 +98,6 @@ def _message_of(view: View, op: str) -> Message | None:
         if any(call.op == op for call in message.calls):
             return message
     return None
-
-
-def _inbox(view: View, delegation: Delegation | None) -> list[Any]:
-    """The inbox rows, or what the poller was given where rows were not observed."""
-    if delegation is None:
-        return []
-    if view.final is None or view.final.rows is not None or view.final.inbox is None:
-        return list(delegation.inbox_rows)
-    items = view.final.inbox.get(delegation.source or "", ())
-    return [item for item in items if delegation_id_in(item) == delegation.id]
 
 
 def _texts(body: Any) -> Iterator[str]:

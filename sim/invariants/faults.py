@@ -44,6 +44,11 @@ def any_beyond_clients(disturbances: Sequence[Disturbance], operations: frozense
     return any(each.where != CLIENT_LINK and each.where not in operations for each in disturbances)
 
 
+def any_to_what_the_broker_reads(disturbances: Sequence[Disturbance]) -> bool:
+    """Whether the broker, its database, or what is unknown was disturbed: only then can it fail to read something."""
+    return any(each.where in ("broker", *DATABASE, "") for each in disturbances)
+
+
 def any_on_the_way_to_agents(
     disturbances: Sequence[Disturbance], operations: frozenset[str], from_s: float, to_s: float
 ) -> bool:

@@ -73,7 +73,7 @@ def poller_is_given_it(view: View) -> Iterator[Violation]:
         for item in items:
             if item.get("method") == "delegate_result" and (delegation_id := delegation_id_in(item)) is not None:
                 given[name, delegation_id] = given.get((name, delegation_id), 0) + 1
-    has_rows = view.final is not None and view.final.rows is not None
+    has_rows = "rows" in view.observed
     for each in view.delegations.values():
         if each.source is None or each.source not in inboxes:
             continue
@@ -89,14 +89,14 @@ def poller_is_given_it(view: View) -> Iterator[Violation]:
 
 
 def _misstatements(view: View, each: Delegation, row: Row, right: str) -> Iterator[str]:
-    if row["status"] != right:
-        yield f"says {row['status']} instead of {right}"
-    if right == "error" and not row["error_detail"]:
+    if row.get("status") != right:
+        yield f"says {row.get('status')} instead of {right}"
+    if right == "error" and not row.get("error_detail"):
         yield "does not say why"
-    owner = view.names.get(str(row["workspace_id"]))
+    owner = view.names.get(str(row.get("workspace_id")))
     if owner != each.source:
         yield f"belongs to {owner or 'an unknown workspace'} instead of {each.source}"
     for column in ("request_body", "response_body"):
-        body = row[column]
+        body = row.get(column)
         if not isinstance(body, dict) or body.get("delegation_id") != each.id:
             yield f"does not name the delegation in its {column}"

@@ -1,4 +1,4 @@
-"""The inbox cursor (INV-90, INV-91): a poller that goes on from its last row is given every row once, and only its own.
+"""The inbox cursor (INV-90 to INV-92): who goes on from the last row is given every row once, only their own.
 
 Rows have a total order, `(created_at, seq)`. A row that becomes visible behind a cursor is lost to that poller for
 ever (H43, D27); so between the cursor and the last row of an answer there must be every row that there is at the end.
@@ -7,9 +7,13 @@ ever (H43, D27); so between the cursor and the last row of an answer there must 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
 
 from sim.history import Ok, Row
 from sim.invariants.calls import Call
@@ -42,7 +46,8 @@ class _Poll:
 
 def polls_skip_and_repeat_nothing(view: View) -> Iterator[Violation]:
     """INV-90."""
-    polls = list(_polls(view))
+    # A query of its own may ask for less than all.
+    polls = [poll for poll in _polls(view) if poll.call.invoke.arguments.get("query") is None]
     rows = view.rows.get("activity_logs", ()) if polls else ()
     places = {str(row["id"]): (row["created_at"], row["seq"]) for row in rows}
     for poll in polls:
@@ -80,6 +85,47 @@ def foreign_cursors_give_nothing(view: View) -> Iterator[Violation]:
         foreign = owner != call.invoke.workspace and (call.invoke.workspace, since) not in given
         if call.status == 200 and foreign:
             yield _violation(view, "INV-91", call, "was answered 200 to a cursor that is no row of its own")
+
+
+def senseless_parameters_are_refused(view: View) -> Iterator[Violation]:
+    """INV-92; an error of the broker is no answer to the question, so it is excused where anything was disturbed."""
+    for call in view.calls.values():
+        query = call.invoke.arguments.get("query")
+        if call.invoke.action != "inbox" or not query or call.status in (None, 400):
+            continue
+        if call.status >= 500 and any(each.overlaps(call.invoke.at_s, call.end_s) for each in view.disturbances):
+            continue
+        # What comes twice counts as it comes first, and what is empty as absent.
+        given = dict(reversed(parse_qsl(query)))
+        for name, sensible in _SENSIBLE.items():
+            if name in given and not sensible(given[name]):
+                what = f"has {name} {given[name]!r} and was answered {call.status} instead of 400"
+                yield _violation(view, "INV-92", call, what)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_time(text: str) -> bool:
+    """An RFC 3339 timestamp, which has a date, a time and an offset."""
+    try:
+        return _TIMESTAMP.fullmatch(text) is not None and datetime.fromisoformat(text.upper()).tzinfo is not None
+    except ValueError:
+        return False
+
+
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_SENSIBLE: Mapping[str, Callable[[str], bool]] = {
+    "since_secs": lambda text: re.fullmatch("0*[1-9][0-9]*", text) is not None,
+    "source": lambda text: text in ("canvas", "agent"),
+    "peer_id": _is_uuid,
+    "before_ts": _is_time,
+}
 
 
 def _polls(view: View) -> Iterator[_Poll]:

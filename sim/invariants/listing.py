@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sim.invariants.delegations import View
+from sim.invariants.liveness import LISTED_MAX
 from sim.invariants.violation import Violation
-
-LISTED_MAX = 50
 
 
 def caller_sees_every_delegation(view: View) -> Iterator[Violation]:
@@ -22,7 +21,9 @@ def caller_sees_every_delegation(view: View) -> Iterator[Violation]:
             continue
         if not each.delegate_rows and each.ledger is None:
             continue
-        statuses = [entry["status"] for entry in listing[each.source] if str(entry.get("delegation_id")) == each.id]
+        statuses = [
+            str(entry.get("status")) for entry in listing[each.source] if str(entry.get("delegation_id")) == each.id
+        ]
         # The ledger may say it in its own words, which must agree with the row's (INV-38).
         ledger = each.ledger["status"] if each.ledger is not None else each.status
         if statuses not in ([each.status], [ledger]):

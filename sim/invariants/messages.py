@@ -76,6 +76,7 @@ class Delegation(Message):
 
     `accepted`: the broker answered 202 or 200. `key_reused`: its key was given to a later delegation, for which its own
     delegate and ledger rows may have made room (contract, §3.1.4). `recorded`: its source's agent carries it out.
+    `untracked`: the answer warned that it could not be stored yet (INV-05).
     """
 
     key: str | None = None
@@ -91,6 +92,7 @@ class Delegation(Message):
     reports: list[Call] = field(default_factory=list)
     key_reused: bool = False
     recorded: bool = False
+    untracked: bool = False
 
     @property
     def tool(self) -> str | None:
@@ -110,7 +112,8 @@ class Delegation(Message):
     @property
     def detail(self) -> str:
         """Why it failed, as the caller can read it; empty when nothing says so."""
-        for row in (*self.delegate_rows, *self.result_rows, *([self.ledger] if self.ledger else [])):
+        ledger = [self.ledger] if self.ledger else []
+        for row in (*self.delegate_rows, *self.result_rows, *ledger, *self.inbox_rows):
             if row.get("error_detail"):
                 return str(row["error_detail"])
         return ""

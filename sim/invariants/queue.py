@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from itertools import permutations
 from math import inf
 
+from sim.history import Info
+from sim.invariants.access import may_be_refused
 from sim.invariants.capacity import busy_since
 from sim.invariants.delegations import View
-from sim.invariants.faults import any_beyond_clients
+from sim.invariants.faults import DATABASE, any_beyond_clients
 from sim.invariants.messages import FALLBACK_EVENT, Delegation, Message
 from sim.invariants.requests import Request
 from sim.invariants.violation import Violation
 
 ATTEMPTS_MAX = 5
 _ACTIVE = ("queued", "dispatched")
+_PREVENTING = ("broker", *DATABASE, "")
 _ON_ITS_WAY_S = 1.0
 """What was claimed before a heartbeat or an expiry, reaches its agent within this, if nothing is disturbed."""
 
@@ -53,6 +56,23 @@ def busy_agent_is_spared(view: View) -> Iterator[Violation]:
             if busy_since(view, message.target, request.opened_s) is not None:
                 yield _about(view, "INV-70", message, f"was sent to {message.target}, which had said that it is busy")
                 break
+
+
+def queued_without_its_client(view: View) -> Iterator[Violation]:
+    """INV-71; that the broker has taken the message is told by what it stored of it."""
+    for message in view.messages():
+        taken = message.delegate_rows if isinstance(message, Delegation) else message.inbound_rows
+        left_alone = [call for call in message.calls if isinstance(call.end, Info)]
+        elsewhere = message.queue_items or message.requests or view.may_poll(message.target)
+        if not taken or not left_alone or elsewhere or may_be_refused(view, message):
+            continue
+        if isinstance(message, Delegation) and message.reports:
+            continue
+        last_s = max(call.end_s for call in left_alone)
+        struck = any(each.where in _PREVENTING and each.overlaps(message.asked_s, last_s) for each in view.disturbances)
+        if not struck and busy_since(view, message.target, message.asked_s) is not None:
+            what = f"was taken while {message.target} was busy, its client hung up, and there is no item of it"
+            yield _about(view, "INV-71", message, what)
 
 
 def one_active_item(view: View) -> Iterator[Violation]:

@@ -13,6 +13,7 @@ from sim.invariants import (
     listing,
     liveness,
     mcp,
+    process,
     push_fallback,
     queue,
     reporting,
@@ -22,6 +23,11 @@ from sim.invariants.delegations import Part
 from sim.invariants.violation import Invariant
 
 _ROWS: frozenset[Part] = frozenset({"rows"})
+_STATUSES: frozenset[Part] = frozenset({"statuses"})
+_EVENTS: frozenset[Part] = frozenset({"events"})
+_LEDGER: frozenset[Part] = frozenset({"ledger"})
+_QUEUE: frozenset[Part] = frozenset({"queue"})
+_TOLD: frozenset[Part] = frozenset({"told"})
 
 ALL: tuple[Invariant, ...] = (
     Invariant(
@@ -29,20 +35,27 @@ ALL: tuple[Invariant, ...] = (
         "Accepted work reaches its agent, even if the client hangs up as soon as it was accepted.",
         "S1",
         liveness.accepted_work_reaches_its_agent,
-        _ROWS,
+        _STATUSES,
     ),
     Invariant(
         "INV-02",
         "An execution ends with its budget: it does not run on for ever.",
         "S1",
         liveness.execution_ends_within_its_budget,
+        _EVENTS,
     ),
     Invariant(
         "INV-03",
         "Accepted work ends completed or failed, or stays queued where somebody can still end it.",
         "S1, S3; decisions §5",
         liveness.accepted_work_ends,
-        _ROWS,
+        _STATUSES,
+    ),
+    Invariant(
+        "INV-08",
+        "A broker that is asked to stop is gone within its grace.",
+        "decisions §5",
+        process.stopped_within_its_grace,
     ),
     Invariant(
         "INV-10",
@@ -56,12 +69,14 @@ ALL: tuple[Invariant, ...] = (
         "A fallback event names its target, its delegation (or null) and its reason.",
         "S1; decisions §2",
         push_fallback.fallback_names_what_it_does,
+        _EVENTS,
     ),
     Invariant(
         "INV-12",
         "A workspace that polls is never sent a request without a fallback event recorded before.",
         "S1, I#2967; decisions §2",
         push_fallback.polled_is_never_pushed_to,
+        frozenset({"fallbacks"}),
     ),
     Invariant(
         "INV-13",
@@ -94,12 +109,14 @@ ALL: tuple[Invariant, ...] = (
         "A delegation is sent to its agent at most twice.",
         "S3, #74",
         delivery.at_most_two_attempts,
+        frozenset({"attempts"}),
     ),
     Invariant(
         "INV-21",
         "The second attempt comes no earlier than the retry delay after the first.",
         "S3, #689",
         delivery.retry_waits,
+        frozenset({"attempts"}),
     ),
     Invariant(
         "INV-22",
@@ -124,19 +141,21 @@ ALL: tuple[Invariant, ...] = (
         "A 2xx without a body is never a completion.",
         "S3",
         delivery.empty_reply_is_not_completion,
+        _STATUSES,
     ),
     Invariant(
         "INV-26",
         "Only a reply of the agent or a report completes a delegation; a queued envelope does not.",
         "S3, d97d7d47",
         delivery.completion_needs_a_reply,
+        _STATUSES,
     ),
     Invariant(
         "INV-30",
         "An outcome has exactly one result row and one recorded event, and is broadcast at most once.",
         "S3; decisions §4",
         inbox.one_result_and_one_event,
-        _ROWS,
+        _ROWS | _EVENTS,
     ),
     Invariant(
         "INV-31",
@@ -150,14 +169,14 @@ ALL: tuple[Invariant, ...] = (
         "The inbox row belongs to the caller, names the delegation, and says ok or error, and then why.",
         "S3",
         inbox.inbox_row_says_how_it_ended,
-        _ROWS,
+        _TOLD,
     ),
     Invariant(
         "INV-33",
         "The caller's poller is given every inbox row exactly once.",
         "internal#469",
         inbox.poller_is_given_it,
-        frozenset({"inbox"}),
+        _STATUSES | {"inbox"},
     ),
     Invariant(
         "INV-34",
@@ -177,7 +196,7 @@ ALL: tuple[Invariant, ...] = (
         "A completed ledger row keeps the text, in at most 4096 bytes.",
         "S3, PR #2854",
         ledger.completed_keeps_its_text,
-        _ROWS,
+        _LEDGER,
     ),
     Invariant(
         "INV-37",
@@ -191,20 +210,21 @@ ALL: tuple[Invariant, ...] = (
         "The ledger agrees with the delegate row.",
         "S3",
         ledger.ledger_agrees,
-        _ROWS,
+        _ROWS | _LEDGER,
     ),
     Invariant(
         "INV-39",
         "A ledger that is switched off is never written.",
         "S3",
         ledger.switched_off_is_unwritten,
-        _ROWS,
+        _LEDGER,
     ),
     Invariant(
         "INV-40",
         "The ledger moves only along its matrix.",
         "later ledger; contract §3.2",
         ledger.ledger_follows_its_matrix,
+        _LEDGER,
     ),
     Invariant(
         "INV-42",
@@ -248,18 +268,21 @@ ALL: tuple[Invariant, ...] = (
         "A task of an MCP tool ends within the tool's budget.",
         "S2, #2244; decisions §3",
         mcp.task_ends_within_its_budget,
+        _EVENTS,
     ),
     Invariant(
         "INV-62",
         "A task that cannot be put into a message is never sent.",
         "S2",
         mcp.unmarshalled_is_never_sent,
+        _TOLD,
     ),
     Invariant(
         "INV-63",
         "A failed task says of what kind its failure is.",
         "S2",
         mcp.failure_says_its_kind,
+        _TOLD,
     ),
     Invariant(
         "INV-64",
@@ -285,6 +308,13 @@ ALL: tuple[Invariant, ...] = (
         "A busy agent is spared: a message for it is queued, which leaves an item, or refused.",
         "#1870; decisions §7",
         queue.busy_agent_is_spared,
+        _QUEUE | _EVENTS,
+    ),
+    Invariant(
+        "INV-71",
+        "A message for a busy agent is queued although its client has hung up.",
+        "#2930",
+        queue.queued_without_its_client,
         _ROWS,
     ),
     Invariant(
@@ -292,70 +322,76 @@ ALL: tuple[Invariant, ...] = (
         "A message has at most one item that waits or is on its way.",
         "042",
         queue.one_active_item,
-        _ROWS,
+        _QUEUE,
     ),
     Invariant(
         "INV-73",
         "An item is sent at most once an attempt: no two drains have it.",
         "042",
         queue.sent_once_an_attempt,
-        _ROWS,
+        _QUEUE,
     ),
     Invariant(
         "INV-74",
         "The higher priority is sent first, then the older; what has expired is not sent.",
         "042",
         queue.in_order_and_in_time,
-        _ROWS,
+        _QUEUE,
     ),
     Invariant(
         "INV-75",
         "Every item ends, and completed only if its agent replied.",
         "c6381093; decisions §7",
         queue.every_item_ends,
-        _ROWS,
+        _QUEUE,
     ),
     Invariant(
         "INV-76",
         "An item has at most five attempts.",
         "G",
         queue.at_most_five_attempts,
-        _ROWS,
+        _QUEUE,
+    ),
+    Invariant(
+        "INV-77",
+        "The broker's process ends only if it is killed or asked to, whatever fails in it, and until then it answers.",
+        "6faea202",
+        process.goes_on_answering,
     ),
     Invariant(
         "INV-78",
         "The late reply to a queued delegation is the result of that delegation.",
         "d97d7d47; decisions §7",
         queue.late_reply_reaches_its_delegation,
-        _ROWS,
+        _QUEUE,
     ),
     Invariant(
         "INV-79",
         "A failed or dropped item fails its delegation, for the same reason.",
         "core#4459; decisions §7",
         queue.failed_item_fails_its_delegation,
-        _ROWS,
+        _QUEUE,
     ),
     Invariant(
         "INV-80",
         "What waits is sent only while its agent has capacity.",
         "G",
         queue.drained_only_with_capacity,
-        _ROWS,
+        _QUEUE,
     ),
     Invariant(
         "INV-81",
         "Every heartbeat is told of in an event.",
         "d552c43b",
         queue.every_heartbeat_is_told,
-        _ROWS,
+        _EVENTS,
     ),
     Invariant(
         "INV-90",
         "A poll of an inbox gives what is past its cursor, oldest first, and skips and repeats no row.",
         "later activity, H43, D27",
         inbox_cursor.polls_skip_and_repeat_nothing,
-        _ROWS,
+        _ROWS | {"sequence"},
     ),
     Invariant(
         "INV-91",
@@ -365,25 +401,31 @@ ALL: tuple[Invariant, ...] = (
         _ROWS,
     ),
     Invariant(
+        "INV-92",
+        "A read of the inbox with a parameter that makes no sense is answered 400, and never as if it were not there.",
+        "#2268",
+        inbox_cursor.senseless_parameters_are_refused,
+    ),
+    Invariant(
         "INV-95",
         "Past its deadline an open delegation fails at the next sweep, and not before.",
         "later sweeper",
         sweeping.deadline_is_kept,
-        _ROWS,
+        _LEDGER | _EVENTS,
     ),
     Invariant(
         "INV-96",
         "A target that was never heard is not called silent: its delegations are not stuck.",
         "later sweeper",
         sweeping.unheard_is_not_stuck,
-        _ROWS,
+        _LEDGER | {"workspaces"},
     ),
     Invariant(
         "INV-97",
         "The ledger row of what has ended is not changed any more.",
         "later sweeper",
         sweeping.ended_is_left_alone,
-        _ROWS,
+        _LEDGER | _EVENTS,
     ),
     Invariant(
         "INV-98",

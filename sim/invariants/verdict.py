@@ -57,3 +57,5 @@ def _reasons(scenario: Scenario, view: View) -> Iterator[str]:
         yield "no operation was answered"
     if view.final is None:
         yield "the run ended before the final state was read"
+    elif view.delegations and "statuses" not in view.observed:
+        yield "how the work ended was not observed: the broker's listing did not answer, and there are no rows"

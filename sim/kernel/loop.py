@@ -38,6 +38,7 @@ INSTANTS_PER_COLLECTION = 50_000
 
 EXECUTOR_LATENCY_NS = 2_000_000
 _TIMERS_TO_SWEEP = 100
+_CLOSINGS = 20
 
 
 class _NoSelector:
@@ -226,8 +227,13 @@ class SimLoop(FencedLoop):
                     continue
                 try:
                     handle._context.run(callback, *handle._args)
-                except (SystemExit, KeyboardInterrupt, OutsideFailure):
+                except (KeyboardInterrupt, OutsideFailure):
                     raise
+                except SystemExit as error:
+                    owner = handle._context.get(RUNNING)
+                    if owner is None or owner.node.on_exit is None:
+                        raise
+                    owner.node.on_exit(error)
                 except BaseException as error:
                     self._callback_failed(handle, error)
             if self._stopping:
@@ -485,6 +491,15 @@ def _waits_at(task: asyncio.Task[Any]) -> str:
 
 def _close_quietly(task: Any) -> None:
     task._log_destroy_pending = False
-    # The world is over: nobody is left to tell, and the next coroutine has to be closed too.
-    with suppress(BaseException):
-        task.get_coro().close()
+    _close_inside_out(task.get_coro())
+
+
+def _close_inside_out(coroutine: Any) -> None:
+    """What awaits in its `finally` is there again when it was closed, and its destructor would complain aloud."""
+    for _ in range(_CLOSINGS):
+        if getattr(coroutine, "cr_frame", None) is None:
+            return
+        _close_inside_out(coroutine.cr_await)
+        # The world is over: nobody is left to tell, and the next coroutine has to be closed too.
+        with suppress(BaseException):
+            coroutine.close()

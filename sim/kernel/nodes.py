@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Node:
         self._loop = loop
         self.name = name
         self.address = address
+        self.on_exit: Callable[[SystemExit], None] | None = None
+        """Told when code of this machine calls for `sys.exit`; without it, that ends the simulation."""
         self.incarnation = Incarnation(self, loop.new_salt())
 
     def context(self) -> contextvars.Context:

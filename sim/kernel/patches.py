@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sim.kernel.entropy import derive
 from sim.kernel.errors import NotSimulated
 from sim.kernel.loop import SimLoop
 from sim.kernel.network import Network
@@ -72,8 +71,7 @@ def _find_aliases() -> list[tuple[Any, str, str]]:
 def simulated_process(loop: SimLoop, network: Network) -> Iterator[None]:
     """Make this process look simulated to the code that runs inside the block."""
     epoch_ns = EPOCH_NS - loop.start_ns
-    entropy = random.Random(derive(loop.streams.seed, "application"))
-    urandom = entropy.randbytes
+    urandom = loop.streams["application"].randbytes
     fakes: dict[str, Callable[..., Any]] = {
         "time": lambda: (epoch_ns + loop.now_ns) * 1e-9,
         "time_ns": lambda: epoch_ns + loop.now_ns,
@@ -109,10 +107,11 @@ def simulated_process(loop: SimLoop, network: Network) -> Iterator[None]:
 
 @contextmanager
 def seeded_random(loop: SimLoop) -> Iterator[None]:
-    """Seed the generator that `random`'s functions share, for the length of the block."""
-    before = random.getstate()
-    random.seed(derive(loop.streams.seed, "application/global"))
+    """Let the generator that `random`'s functions share be the simulation's own, for the length of the block."""
+    before, shared = random.getstate(), loop.streams["application/global"]
+    random.setstate(shared.getstate())
     try:
         yield
     finally:
+        shared.setstate(random.getstate())
         random.setstate(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping as Table
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from sim.scenario.model import (
     OnResponse,
     OnStatus,
     Pause,
+    Stop,
     Trigger,
 )
 from sim.scenario.reader import Reader
@@ -142,8 +144,11 @@ def _fault(*, name: str, when: Trigger, do: Action, for_s: float | None = None) 
     return Fault(name=name, when=when, do=do, for_s=for_s)
 
 
-def _kill_fault(*, name: str, when: Trigger, node: str, restart_after_s: float | None = None) -> Fault:
-    return Fault(name=name, when=when, do=Kill(node=node, restart_after_s=restart_after_s))
+def _ends_node(action: type[Kill | Stop]) -> Callable[..., Fault]:
+    def build(*, name: str, when: Trigger, node: str, restart_after_s: float | None = None) -> Fault:
+        return Fault(name=name, when=when, do=action(node=node, restart_after_s=restart_after_s))
+
+    return build
 
 
 def _link_of(trigger: Trigger) -> str:
@@ -165,13 +170,17 @@ _FOR = Field(
     "for", Duration(positive=True), "Healed after this long; until the run heals everything if left out", "for_s"
 )
 _RESTART = Field("restart_after", Duration(), "How long until it starts again; never if left out", "restart_after_s")
-_ENDS_WITH_FOR = {"restart_after": "only a killed node starts again; how long this lasts is said by 'for'"}
+_ENDS_WITH_FOR = {
+    "restart_after": "only a node that was killed or stopped starts again; how long this lasts is said by 'for'"
+}
 
 
-def _action(action: Field, *options: Field, refused: Table[str, str]) -> Record[Fault]:
+def _action(
+    action: Field, *options: Field, refused: Table[str, str], build: Callable[..., Fault] = _fault
+) -> Record[Fault]:
     return Record(
         f"a {action.key!r} fault",
-        _kill_fault if action.key == "kill" else _fault,
+        build,
         (*_WHEN, action, *options),
         named="name",
         one_of=("at", "on"),
@@ -205,6 +214,13 @@ _ACTIONS: tuple[Record[Fault], ...] = (
         Field("kill", NodeName(), "Power cut of broker or agent:<workspace>", "node", required=True),
         _RESTART,
         refused={"for": "a killed node comes back by 'restart_after'"},
+        build=_ends_node(Kill),
+    ),
+    _action(
+        Field("stop", NodeName(), "Ask broker or agent:<workspace> to end, as by SIGTERM", "node", required=True),
+        replace(_RESTART, help="How long after it is gone it starts again; never if left out"),
+        refused={"for": "how long a node takes to stop is its own affair; it comes back by 'restart_after'"},
+        build=_ends_node(Stop),
     ),
     _action(
         Field("pause", Made(NodeName(), _pause), "broker or agent:<workspace> stands still", "do", required=True),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.scenario.containers import ListOf, Made, Shared
-from sim.scenario.fields import Field, Record, Variants
+from sim.scenario.fields import Field, Found, Record, Variants
 from sim.scenario.model import (
     Check,
     Delegate,
@@ -31,6 +31,11 @@ NAME = Text("a name of small letters, digits, - and _, beginning with a letter",
 _AS = Field("as", NAME, "The operation's name, for faults and expectations; d1, d2, m1, ... if left out", "op")
 _DELEGATION = OperationName(("delegate", "mcp"))
 _AT = Field("at", Duration(), "Not before this time since the first step", "at_s")
+
+
+def _check_query(found: Found) -> None:
+    if "query" in found.values and "cursor" in found.values:
+        found.mistake_at("query", "a read past a cursor has its query already: keep one of 'cursor' and 'query'")
 
 
 def _workspace(key: str, help: str, into: str = "") -> Field:
@@ -130,8 +135,10 @@ OPERATIONS: dict[str, Record[Operation]] = {
                 WordOr({"lost": "lost"}, WorkspaceName()),
                 "Read past the cursor of another workspace, or past a lost one, which is nowhere",
             ),
+            Field("query", Text(), "Read by this query string instead of a cursor: source=agent&since_secs=60"),
         ),
         named="op",
+        judge=_check_query,
     ),
     "list": Record(
         "'list'", ListDelegations, (_AS, _workspace("of", "The workspace whose delegations are listed")), named="op"

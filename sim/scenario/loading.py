@@ -35,6 +35,11 @@ def load_text(text: str, path: str) -> Scenario:
 
 def load_file(path: Path | str) -> Scenario:
     """The scenario in a file; raises `ScenarioError` with all its mistakes, also when the file cannot be read."""
+    return load_text(read_text(path), str(path))
+
+
+def read_text(path: Path | str) -> str:
+    """What is in a file; raises `ScenarioError` if it cannot be read."""
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_SIZE_BYTES + 4)
@@ -44,7 +49,7 @@ def load_file(path: Path | str) -> Scenario:
         raise ScenarioError([_whole(path, "a folder, not a scenario file")]) from None
     except OSError as error:
         raise ScenarioError([_whole(path, f"cannot be read: {error.strerror}")]) from None
-    return load_text(decode(data, str(path)), str(path))
+    return decode(data, str(path))
 
 
 def discover(paths: Iterable[Path | str]) -> list[Path]:

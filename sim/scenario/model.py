@@ -110,12 +110,14 @@ class Report:
 class ReadInbox:
     """One poll of `of`'s inbox, past the cursor of its last successful poll in this run.
 
-    `cursor`: past that of another workspace, or `lost`: past a row that is nowhere.
+    `cursor`: past that of another workspace, or `lost`: past a row that is nowhere. `query`: the query string, as it
+    is sent, of a read that has nothing to do with any cursor.
     """
 
     op: str
     of: str
     cursor: str | None = None
+    query: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +275,14 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """A node is asked to end, as by SIGTERM. It starts again `restart_after_s` after it is gone, or never."""
+
+    node: str
+    restart_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
     """A node stands still (needs a duration)."""
 
@@ -287,7 +297,7 @@ class Disconnect:
     ending: Literal["close", "reset"] = "close"
 
 
-Action: TypeAlias = AddToxic | Down | Kill | Pause | Disconnect
+Action: TypeAlias = AddToxic | Down | Kill | Stop | Pause | Disconnect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,12 +13,13 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from sim.scenario.problems import Problem, ScenarioError, quoted
+from sim.scenario.problems import Problem, ScenarioError, quoted, with_article
 
 MAX_SIZE_BYTES = 256 * 1024
 MAX_VALUES = 10_000
 MAX_DEPTH = 20
 
+_LEAST = "a scenario needs at least title, workspaces and steps"
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
@@ -113,13 +114,16 @@ def decode(data: bytes, path: str) -> str:
         raise source.error() from None
 
 
-def parse(text: str, path: str) -> tuple[Source, Node]:
-    """The tree of a text, with duplicate keys noted in the source; raises `ScenarioError` when there is no tree."""
+def parse(text: str, path: str, *, noun: str = "scenario", least: str = _LEAST) -> tuple[Source, Node]:
+    """The tree of a text, with duplicate keys noted in the source; raises `ScenarioError` when there is no tree.
+
+    `noun`: what the file is, for messages; `least`: what it has to hold.
+    """
     source = Source(path, _lines(text))
     if len(text) > MAX_SIZE_BYTES:
         raise ScenarioError([Problem(path=path, line=0, column=0, message=_TOO_MANY_BYTES)])
     try:
-        return source, _Composer(source, yaml.SafeLoader(text)).document()
+        return source, _Composer(source, yaml.SafeLoader(text), noun, least).document()
     except yaml.reader.ReaderError as error:
         source.mistake(_place_of(text[: error.position]), f"character U+{error.character:04X} is not allowed in YAML")
     except _Stop as stop:
@@ -142,8 +146,10 @@ class _Stop(Exception):
 class _Composer:
     """Builds nodes from PyYAML's events: its parser does not recurse, so only we do, no deeper than allowed."""
 
-    def __init__(self, source: Source, loader: yaml.SafeLoader) -> None:
+    def __init__(self, source: Source, loader: yaml.SafeLoader, noun: str, least: str) -> None:
         self._source = source
+        self._noun = noun
+        self._least = least
         self._loader = loader
         self._anchors: dict[str, Node] = {}
         self._count = 0
@@ -152,12 +158,12 @@ class _Composer:
         self._next()  # the start of the stream
         first = self._next()
         if isinstance(first, yaml.StreamEndEvent):
-            raise _Stop(Place(1, 1), "the file is empty: a scenario needs at least title, workspaces and steps")
+            raise _Stop(Place(1, 1), f"the file is empty: {self._least}")
         node = self._node(self._next(), depth=1)
         self._next()  # the end of the document
         after = self._next()
         if not isinstance(after, yaml.StreamEndEvent):
-            raise _Stop(_place(after), "a second document begins here: one file holds one scenario")
+            raise _Stop(_place(after), f"a second document begins here: one file holds one {self._noun}")
         return node
 
     def _next(self) -> yaml.Event:
@@ -182,7 +188,9 @@ class _Composer:
         if not isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent):
             raise AssertionError(f"no node begins with {event}")
         if event.tag not in (None, "!"):
-            self._source.mistake(place, f"tag {quoted(event.tag)} is not allowed: a scenario holds plain values only")
+            self._source.mistake(
+                place, f"tag {quoted(event.tag)} is not allowed: {with_article(self._noun)} holds plain values only"
+            )
         node: Node
         if isinstance(event, yaml.ScalarEvent):
             node = Scalar(place, event.value, event.style is None)

@@ -49,6 +49,7 @@ from sim.scenario.model import (
     Report,
     Send,
     Step,
+    Stop,
     Together,
     Trigger,
     Wait,
@@ -74,7 +75,7 @@ def describe_fault(fault: Fault) -> str:
         when = when.removesuffix(f" on {fault.do.link}")
     start = "from" if isinstance(fault.do, AddToxic | Down | Pause) else "at"
     end = f" for {spoken(fault.for_s)}" if fault.for_s is not None else ""
-    if isinstance(fault.do, Kill):
+    if isinstance(fault.do, Kill | Stop):
         again = fault.do.restart_after_s
         end = f", restart after {spoken(again)}" if again is not None else ", never to restart"
     return f"{fault.name}: {describe(fault.do)} {start} {when}{end}"
@@ -108,7 +109,8 @@ def _together(together: Together) -> str:
 def _inbox(operation: ReadInbox) -> str:
     cursors = {None: "", "lost": " past a lost cursor"}
     past = cursors.get(operation.cursor, f" past the cursor of {operation.cursor}")
-    return f"{operation.op}: {operation.of} reads its inbox{past}"
+    by = f" by {operation.query!r}" if operation.query is not None else ""
+    return f"{operation.op}: {operation.of} reads its inbox{past}{by}"
 
 
 def _heartbeat(operation: Heartbeat) -> str:
@@ -139,6 +141,7 @@ _WORDING: dict[type, Callable[[Any], str]] = {
     AddToxic: _toxic,
     Down: lambda it: f"down on {it.link}",
     Kill: lambda it: f"kill {it.node}",
+    Stop: lambda it: f"stop {it.node}",
     Pause: lambda it: f"pause {it.node}",
     Disconnect: lambda it: f"client of {it.operation} hangs up ({it.ending})",
     Reply: lambda it: f"reply {it.text!r} after {spoken(it.after_s)}",

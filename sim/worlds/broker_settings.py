@@ -55,4 +55,5 @@ def flags_of(config: Config) -> Flags:
         mcp_sync_budget_s=config.mcp_sync_budget_s,
         mcp_async_budget_s=config.mcp_async_budget_s,
         sweeper_interval_s=config.sweeper_interval_s,
+        grace_s=config.grace_s,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from sim.history import FaultBegan, FaultEnded, History, NodeChanged
 from sim.scenario.model import (
@@ -21,6 +22,7 @@ from sim.scenario.model import (
     OnOperation,
     OperationPoint,
     Pause,
+    Stop,
 )
 from sim.scenario.wording import describe_fault
 from sim.worlds.http_client import Exchange
@@ -43,6 +45,7 @@ class FaultEngine:
         self._at_points: dict[tuple[str, OperationPoint], list[Fault]] = {}
         self._active: dict[str, Undo] = {}
         self._dead: dict[str, None] = {}
+        self._stopping: dict[str, None] = {}
         self._ending: dict[str, None] = {}
         self._last_strike_s = 0.0
         self._last_time_s = max((fault.when.at_s for fault in faults if isinstance(fault.when, AtTime)), default=-1.0)
@@ -94,16 +97,11 @@ class FaultEngine:
         if undo is None:
             return
         self._active[fault.name] = undo
-        if isinstance(fault.do, Kill | Disconnect):
+        if isinstance(fault.do, Kill | Stop | Disconnect):
             self._end(fault.name)
-        loop = asyncio.get_running_loop()
-        if isinstance(fault.do, Kill):
-            if fault.do.restart_after_s is not None:
-                self._ending[fault.do.node] = None
-                loop.call_later(fault.do.restart_after_s, self._restart, fault.do.node)
         elif fault.for_s is not None:
             self._ending[fault.name] = None
-            loop.call_later(fault.for_s, self._end, fault.name)
+            asyncio.get_running_loop().call_later(fault.for_s, self._end, fault.name)
 
     def _act(self, fault: Fault) -> Undo | None:
         """Begin the action; None when there is nothing to act on."""
@@ -115,7 +113,9 @@ class FaultEngine:
             self._began(fault)
             exchange.hang_up(reset=action.ending == "reset")
             return _nothing
-        if isinstance(action, Kill) and action.node in self._dead:
+        if isinstance(action, Kill | Stop) and action.node in self._dead:
+            return None
+        if isinstance(action, Stop) and action.node in self._stopping:
             return None
         self._began(fault)
         match action:
@@ -128,10 +128,25 @@ class FaultEngine:
                 self._history.add(NodeChanged(self._world.now_s(), node, "paused"))
                 return lambda: self._history.add(NodeChanged(self._world.now_s(), node, "resumed"))
             case Kill(node=node):
-                self._dead[node] = None
                 self._world.kill(node)
-                self._history.add(NodeChanged(self._world.now_s(), node, "killed"))
+                self._gone(action, "killed")
                 return _nothing
+            case Stop(node=node):
+                # Until it is gone the run is not at rest.
+                self._stopping[node] = self._ending[node] = None
+                self._history.add(NodeChanged(self._world.now_s(), node, "stopping"))
+                self._world.stop(node, lambda: self._gone(action, "stopped"))
+                return _nothing
+
+    def _gone(self, action: Kill | Stop, how: Literal["killed", "stopped"]) -> None:
+        node = action.node
+        self._stopping.pop(node, None)
+        self._ending.pop(node, None)
+        self._dead[node] = None
+        self._history.add(NodeChanged(self._world.now_s(), node, how))
+        if action.restart_after_s is not None:
+            self._ending[node] = None
+            asyncio.get_running_loop().call_later(action.restart_after_s, self._restart, node)
 
     def _began(self, fault: Fault) -> None:
         self._last_strike_s = self._world.now_s()
@@ -157,7 +172,7 @@ def _where(action: Action) -> str:
     match action:
         case AddToxic(link=where) | Down(link=where):
             return where
-        case Kill(node=where) | Pause(node=where):
+        case Kill(node=where) | Stop(node=where) | Pause(node=where):
             return where
         case Disconnect(operation=where):
             return where

@@ -8,30 +8,55 @@ duplicates would show; read the final state. Liveness is judged after healing, s
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from math import inf
 
 from sim.history import Fail, History, Info, Invoke, Ok
 from sim.scenario.model import Operation, Scenario, Step, Together, Wait
+from sim.worlds.dialect import Dialect
 from sim.worlds.faults import FaultEngine
 from sim.worlds.http_client import Answer, Exchange, Unanswered
 from sim.worlds.operations import Memory, NotPossible, request_for
 from sim.worlds.world import World
 
 OPERATION_TIMEOUT_S = 60.0
-QUIET_S = 90.0
-"""Longer than the retry delay, any backoff and the patrol of the broker: what is still to come, comes in this time."""
+_AT_REST = {"completed", "failed", "delivered", "queued", "dropped"}
 
-_AT_REST = {"completed", "failed", "queued", "dropped"}
-_FIRST_LOOK_S, _LAST_LOOK_S = 4.0, 60.0
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """How to wait until nothing is under way any more, in scenario seconds.
+
+    `quiet_s`: longer than the retry delay, any backoff and the patrol of the broker, so that what is still to come
+    comes in this time. Looks at the broker begin `first_look_s` apart and end `last_look_s` apart. `longest_s`: no
+    scenario's `settle` is waited for longer. `ask_again_s`: between tries to have the last look.
+    """
+
+    quiet_s: float = 90.0
+    first_look_s: float = 4.0
+    last_look_s: float = 60.0
+    longest_s: float = inf
+    ask_again_s: float = 5.0
 
 
 class Player:
     """One run of one scenario."""
 
-    def __init__(self, scenario: Scenario, history: History, world: World) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        history: History,
+        world: World,
+        *,
+        dialect: Dialect | None = None,
+        settling: Settling = Settling(),
+    ) -> None:
+        """`dialect`: how the broker is spoken to; None: as the contract says."""
         self._scenario = scenario
         self._history = history
         self._world = world
-        self._memory = Memory(history.members, world.agent_url)
+        self._settling = settling
+        self._memory = Memory(history.members, world.agent_url, dialect=dialect or Dialect())
         self._exchanges: dict[str, Exchange] = {}
         self._faults = FaultEngine(scenario.faults, world, history, self._exchanges)
 
@@ -94,14 +119,15 @@ class Player:
 
     async def _settle(self) -> None:
         """Wait until nothing is under way any more, or the scenario's bound is over."""
-        give_up_s = self._world.now_s() + self._scenario.settle_s
-        look_s = _FIRST_LOOK_S
+        settling = self._settling
+        give_up_s = self._world.now_s() + min(self._scenario.settle_s, settling.longest_s)
+        look_s = settling.first_look_s
         while self._world.now_s() < give_up_s:
             await asyncio.sleep(look_s)
-            look_s = min(look_s * 2, _LAST_LOOK_S)
+            look_s = min(look_s * 2, settling.last_look_s)
             if await self._at_rest():
                 self._faults.heal()
-                await asyncio.sleep(QUIET_S)
+                await asyncio.sleep(settling.quiet_s)
                 if await self._at_rest():
                     return
             elif self._faults.overdue():

@@ -17,16 +17,18 @@ from fakes.agent import Agent, AgentSaw
 from fakes.toxiproxy.proxy import Proxy
 from fakes.watcher import Event, Watcher
 from reference_impl.app import Broker
-from sim.history import Broadcast, Contact, Final, History, ModeRead
+from sim.history import Broadcast, Contact, Final, History, ModeRead, NodeChanged
 from sim.kernel import HorizonReached, Node, Simulation
 from sim.kernel.postgres_gateway import Gateway
 from sim.scenario.model import AddToxic, Scenario, Trigger
 from sim.worlds import libraries
 from sim.worlds.broker_settings import configured, flags_of
+from sim.worlds.dialect import Dialect
 from sim.worlds.last_look import get_once, look_last
 from sim.worlds.links import BROKER_AGENT, BROKER_DATABASE, CLIENT_BROKER, Links, links_of
 from sim.worlds.mode_reads import ModeReadObserver
 from sim.worlds.play import Player
+from sim.worlds.process import Process
 from sim.worlds.tables import FINAL_ROWS, STATUSES, insert_workspaces, members_of, read_rows
 from sim.worlds.world import Undo
 
@@ -82,7 +84,8 @@ class SimulatedWorld:
         network.observe(*self._address(BROKER_DATABASE), self._mode_reads)
         try:
             async with asyncio.timeout(BROKER_START_S):
-                await node("broker").spawn(self._start_broker())
+                self._broker = self._start_broker()
+                await self._broker.ready()
         except TimeoutError:
             raise HorizonReached(f"the broker did not start within {BROKER_START_S:g} virtual seconds") from None
         if self._scenario.watch is not None:
@@ -97,10 +100,17 @@ class SimulatedWorld:
         """Give the database sessions back."""
         self._gateway.close()
 
-    async def _start_broker(self) -> None:
+    def _start_broker(self) -> Process:
+        return Process(self._simulation.node("broker"), self._serve, ended_by_itself=self._broker_ended)
+
+    async def _serve(self, stopping: asyncio.Event, listening: Callable[[], None]) -> None:
         host, port = self._address(BROKER_DATABASE)
         url = self._config.database_url.replace(f"@database:{DATABASE_PORT}/", f"@{host}:{port}/")
-        await Broker(replace(self._config, database_url=url), clock=_VirtualClock()).start()
+        broker = Broker(replace(self._config, database_url=url), clock=_VirtualClock())
+        await broker.serve(stopping, on_listening=listening)
+
+    def _broker_ended(self, why: str) -> None:
+        self.history.add(NodeChanged(self.now_s(), "broker", "stopped", why))
 
     def _proxy(self, link: str) -> Proxy:
         _, port = self._proxied[link]
@@ -179,12 +189,25 @@ class SimulatedWorld:
         """Power cut."""
         self._node(node).kill()
 
+    def stop(self, node: str, gone: Callable[[], None]) -> None:
+        """SIGTERM."""
+        if node == "broker":
+            self._broker.stop(gone)
+            return
+        machine = self._node(node)
+
+        def ended(_: asyncio.Task[None]) -> None:
+            machine.kill()
+            gone()
+
+        machine.spawn(self._agents[node.removeprefix("agent:")].stop()).add_done_callback(ended)
+
     def start(self, node: str) -> None:
         """Power on, and start the node's program."""
         machine = self._node(node)
         machine.restart()
         if node == "broker":
-            machine.spawn(self._start_broker())
+            self._broker = self._start_broker()
         else:
             machine.spawn(self._agents[node.removeprefix("agent:")].start("0.0.0.0", AGENT_PORT))
 
@@ -198,12 +221,14 @@ class SimulatedWorld:
 
     async def final(self, callers: Sequence[str]) -> Final:
         """Rows straight from the database; each caller's inbox through its reference poller, and its listing."""
-        inbox, listing = await look_last(self._get, self.history.members, callers, run_s=self._simulation.time_s)
+        inbox, listing = await look_last(
+            self._get, Dialect(), self.history.members, callers, run_s=self._simulation.time_s
+        )
         (row,) = self._workshop.database.query(FINAL_ROWS)
         return Final(self.now_s(), read_rows(row[0] or "{}"), inbox, listing)
 
-    async def _get(self, path: str) -> tuple[int, Any]:
-        return await get_once(*self.broker_address(), path)
+    async def _get(self, path: str, headers: Mapping[str, str]) -> tuple[int, Any]:
+        return await get_once(*self.broker_address(), path, headers)
 
     def _node(self, name: str) -> Node:
         return self._simulation.node(name.replace(":", "-"))

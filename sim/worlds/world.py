@@ -42,8 +42,11 @@ class World(Protocol):
     def kill(self, node: str) -> None:
         """Cut a node's power."""
 
+    def stop(self, node: str, gone: Callable[[], None]) -> None:
+        """Ask a node's program to end, as SIGTERM does; `gone` is called once its process has ended."""
+
     def start(self, node: str) -> None:
-        """Start a killed node again."""
+        """Start again a node that was killed, or is gone."""
 
     def pause(self, node: str, duration_s: float) -> None:
         """Let a node stand still."""

@@ -6,12 +6,12 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from types import ModuleType
 
-from tests.benchmarks import broker, callbacks, fresh_world, judging, peers, retry, two_cores, virtual_day
+from tests.benchmarks import broker, callbacks, fresh_world, judging, peers, retry, toxiproxy, two_cores, virtual_day
 from tests.benchmarks.figures import table
 
 BENCHMARKS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
-    for module in (fresh_world, two_cores, retry, callbacks, virtual_day, peers, broker, judging)
+    for module in (fresh_world, two_cores, retry, callbacks, virtual_day, peers, broker, toxiproxy, judging)
 }
 
 

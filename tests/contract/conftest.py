@@ -1,31 +1,23 @@
-"""Databases with the broker's schema, shared by the contract tests; each world empties its own first."""
+"""The contract tests play in virtual time on a real Postgres, in one simulated process (`virtual`).
+
+Real sockets and real time have only `test_openapi` (schemathesis sends its requests with a library that blocks),
+`test_fuzz_smoke` (it is `make fuzz`, whose engine wants a thread of its own), and what starts `python -m
+reference_impl` as a process, to send it signals: `test_service` and the last of `test_stopping`. `test_targets` has
+neither broker nor database.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-import reference_impl
-from tests.contract.virtual import Base, base
+from sim.worlds.components.postgres import EmbeddedPostgres
+from tests.contract.database import Database, contract_database
 
 
 @pytest.fixture(scope="session")
-def database(postgres_server: Any) -> tuple[str, str]:
-    """The path of the server's socket, and the database's name."""
-    schema = Path(reference_impl.__file__).with_name("schema.sql").read_text()
-    postgres_server.create_database("contract", schema)
-    return postgres_server.socket_path, "contract"
-
-
-@pytest.fixture(scope="session")
-def virtual_base(postgres_server: Any) -> Iterator[Base]:
-    """What brokers in virtual time share."""
-    made = base(postgres_server)
-    try:
+def database(postgres_server: EmbeddedPostgres) -> Iterator[Database]:
+    """One for the session; each world empties it."""
+    with contract_database(postgres_server, "contract") as made:
         yield made
-    finally:
-        made.backends.close()
-        made.database.close()

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import asyncpg
 
-from tests.contract.world import (
-    ANN,
-    BOB,
-    World,
-)
+from tests.contract.world import ANN, BOB, World, until
 
-Database = tuple[str, str]
 HELLO = {"method": "message/send", "params": {"message": {"messageId": "m1", "parts": []}}}
-NO_SWEEP = {"queue_sweep_interval_s": 60.0}
+NO_SWEEP: dict[str, Any] = {"queue_sweep_interval_s": 1e6}
+"""The queue is drained by heartbeats only, and does not talk to the database by itself."""
 
 
 async def beat(it: World, *, active_tasks: int = 0, workspace: str = BOB) -> None:
@@ -48,12 +43,12 @@ async def item(it: World, message_id: str) -> asyncpg.Record:
 
 async def ended(it: World, message_id: str, status: str, *, attempts: int | None = None) -> asyncpg.Record:
     """The item, once it has the status, after so many attempts."""
-    async with asyncio.timeout(8):
-        while True:
-            row = await item(it, message_id)
-            if row["status"] == status and attempts in (None, row["attempts"]):
-                return row
-            await asyncio.sleep(0.01)  # the database does not call back
+
+    async def look() -> asyncpg.Record | None:
+        row = await item(it, message_id)
+        return row if row["status"] == status and attempts in (None, row["attempts"]) else None
+
+    return await until(look)
 
 
 async def order_of(it: World) -> list[str]:

@@ -1,33 +1,32 @@
-"""A world on a thread of its own, for tests that are not written as coroutines (Hypothesis, schemathesis)."""
+"""A world on a thread of its own, on real sockets: for clients that block, as those of schemathesis do."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from tests.contract.world import Behaviour, World, world
+from tests.contract.agents import Behaviour
+from tests.contract.database import Database
+from tests.contract.world import World, world
 
 T = TypeVar("T")
 ANSWER_WITHIN_S = 20.0
 
 
+@dataclass(frozen=True, slots=True)
 class Served:
-    """The world, and a way to do something in it."""
+    """The world, and a way to do something in it, which ends when it is done."""
 
-    def __init__(self, it: World, loop: asyncio.AbstractEventLoop) -> None:
-        self.it = it
-        self._loop = loop
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run it on the world's loop and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(ANSWER_WITHIN_S)
+    it: World
+    run: Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 @contextlib.contextmanager
-def served(database: tuple[str, str], *behaviours: Behaviour, **settings: Any) -> Iterator[Served]:
+def served(database: Database, *behaviours: Behaviour, **settings: Any) -> Iterator[Served]:
     """Like `world`."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="world", daemon=True)
@@ -36,11 +35,11 @@ def served(database: tuple[str, str], *behaviours: Behaviour, **settings: Any) -
     def run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, loop).result(ANSWER_WITHIN_S)
 
-    made = world(database, *behaviours, **settings)
+    made = world(database.on_real_sockets(), *behaviours, **settings)
     try:
         it = run(made.__aenter__())
         try:
-            yield Served(it, loop)
+            yield Served(it, run)
         finally:
             run(made.__aexit__(None, None, None))
     finally:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
 
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
 from tests.contract.world import ANN, BOB, NOBODY, World, world
 
-Database = tuple[str, str]
 TYPES = ("a2a_send", "a2a_receive", "task_update", "agent_log", "skill_promotion", "memory_write", "error")
 
 
@@ -41,7 +41,7 @@ def test_a_report_is_checked(database: Database, body: object, status: int, erro
             assert await it.post(f"/workspaces/{ANN}/activity", body) == (status, {"error": error})
             assert await rows(it) == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("activity_type", TYPES)
@@ -53,7 +53,7 @@ def test_a_report_needs_only_its_type(database: Database, activity_type: str) ->
             row = await it.one("SELECT activity_type, workspace_id::text, source_id::text, status FROM activity_logs")
             assert tuple(row) == (activity_type, ANN, ANN, "ok")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_everything_that_is_reported_is_stored_and_told(database: Database) -> None:
@@ -84,7 +84,7 @@ def test_everything_that_is_reported_is_stored_and_told(database: Database) -> N
             assert event["payload"] == told | {"id": row["id"]}
             assert await it.rows.fetchval("SELECT count(*) FROM structure_events") == 0  # broadcast only
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("path", ["activity", "notify"])
@@ -100,7 +100,7 @@ def test_who_may_report_and_about_whom(database: Database, path: str) -> None:
             it.wire.silence()
             assert (await it.post(f"/workspaces/{ANN}/{path}", body))[0] == 503
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("body", [b"no json", {}, {"message": ""}, {"message": 1}])
@@ -110,7 +110,7 @@ def test_a_notification_needs_a_message(database: Database, body: object) -> Non
             assert await it.post(f"/workspaces/{ANN}/notify", body) == (400, {"error": "message is required"})
             assert await rows(it) == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_notification_is_a_row_without_source(database: Database) -> None:
@@ -127,4 +127,4 @@ def test_a_notification_is_a_row_without_source(database: Database) -> None:
             assert json.loads(row["response_body"]) == {"text": "ä" * 150}
             assert (await canvas.receive_json(timeout=5))["payload"]["method"] == "notify"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

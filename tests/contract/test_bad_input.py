@@ -15,9 +15,11 @@ from yarl import URL
 
 from reference_impl.http import routes
 from reference_impl.http.common import REQUEST_BYTES_MAX
+from tests.contract.database import Database
 from tests.contract.endpoints import ENDPOINTS, Endpoint
-from tests.contract.served import Served, served
-from tests.contract.world import ANN, BOB, NOBODY, POLLY, TABLES, World
+from tests.contract.served import Served
+from tests.contract.virtual import stepped
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, World
 
 UNSTORABLE, REPLACED = "nul \x00 and half a pair \ud800", "nul � and half a pair �"
 NO_UUIDS = ("x", "7", ANN[:-1], ANN + "0", ANN + "\x00", "\ud800", "ａ" * 32)
@@ -147,12 +149,12 @@ class Stage:
     async def rows(self) -> list[str]:
         """All that is stored."""
         query = "SELECT json_agg(t ORDER BY t::text)::text FROM {} t"
-        return [str(await self.there.it.rows.fetchval(query.format(table))) for table in TABLES]
+        return [str(await self.there.it.rows.fetchval(query.format(table))) for table in self.there.it.tables]
 
 
 @pytest.fixture(scope="module")
-def stage(database: tuple[str, str]) -> Iterator[Stage]:
-    with served(database, environment="production", rate_limit=10**9) as there:
+def stage(database: Database) -> Iterator[Stage]:
+    with stepped(database, environment="production", rate_limit=10**9) as there:
         yield Stage(there)
 
 

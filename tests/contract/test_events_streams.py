@@ -12,10 +12,11 @@ import pytest
 from reference_impl import events
 from reference_impl.clock import SystemClock
 from reference_impl.events import EventFactory, TooManyWatchers, Watchers
-from reference_impl.http import events as routes
-from tests.contract.world import ANN, BOB, POLLY, World, a2a_text, answers, says, world
+from tests.contract.agents import a2a_text, answers, says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, POLLY, World, world
 
-Database = tuple[str, str]
 HELLO = {"method": "message/send", "params": {"message": {"messageId": "m1", "parts": []}}}
 EVENT_KEYS = {"type", "timestamp", "data"}
 
@@ -51,7 +52,7 @@ def test_a_stream_tells_of_its_workspace_only(database: Database) -> None:
             assert heard[0]["timestamp"] == round(stored.timestamp() * 1000)
             assert [event["type"] for event in await frames(bob, 2)] == ["ACTIVITY_LOGGED", "ACTIVITY_LOGGED"]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_stream_needs_the_workspaces_token(database: Database) -> None:
@@ -59,24 +60,21 @@ def test_a_stream_needs_the_workspaces_token(database: Database) -> None:
         async with world(database, environment="production") as it, stream_of(it, ANN) as refused:
             assert refused.status == 401
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
-def test_a_quiet_stream_is_kept_alive_and_ends_with_the_broker(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(routes, "_KEEP_ALIVE_S", 0.05)
-
+def test_a_quiet_stream_is_kept_alive_and_ends_with_the_broker(database: Database) -> None:
     async def play() -> None:
         async with world(database) as it, stream_of(it, ANN) as ann:
-            async with asyncio.timeout(5):
-                assert await ann.content.readuntil(b"\n\n") == b": keep-alive\n\n"
-                assert await ann.content.readuntil(b"\n\n") == b": keep-alive\n\n"
+            for _ in range(2):
+                with it.takes(30):
+                    assert await ann.content.readuntil(b"\n\n") == b": keep-alive\n\n"
+            with it.takes(0):
                 await it.broker.stop()
                 while await ann.content.readline():
                     pass
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_watcher_that_leaves_makes_room(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +91,34 @@ def test_a_watcher_that_leaves_makes_room(database: Database, monkeypatch: pytes
                     async with stream_of(it, ANN) as second:
                         left = second.status == 200
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
+
+
+def test_a_watcher_is_told_what_is_stored_as_it_is_stored(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, says("done"), answers(b"", status="500 X")) as it:
+            told = await it.watch()
+            for status in ("completed", "failed"):
+                assert await it.settled((await it.delegate())[1]["delegation_id"]) == status
+            await it.post("/registry/heartbeat", {"workspace_id": BOB, "current_task": "digging", "error_rate": 1})
+            await asyncio.sleep(it.config.liveness_s + 1)
+            stored = await it.rows.fetch("SELECT * FROM structure_events ORDER BY seq")
+            assert [event for event in told if event["event"] != "ACTIVITY_LOGGED"] == [
+                {
+                    "event": row["event_type"],
+                    "workspace_id": str(row["workspace_id"]),
+                    "timestamp": row["created_at"].isoformat(),
+                    "payload": json.loads(row["payload"]),
+                }
+                for row in stored
+            ]
+            assert [row["event_type"] for row in stored] == [
+                *("DELEGATION_SENT", "DELEGATION_STATUS", "DELEGATION_COMPLETE"),
+                *("DELEGATION_SENT", "DELEGATION_STATUS", "DELEGATION_FAILED"),
+                *("WORKSPACE_DEGRADED", "TASK_UPDATED", "WORKSPACE_HEARTBEAT", "WORKSPACE_OFFLINE"),
+            ]
+
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -129,7 +154,7 @@ def test_a_message_is_told_when_it_comes_and_when_it_is_answered(
             recorded = await it.rows.fetchval("SELECT count(*) FROM structure_events")
             assert recorded == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_a_watcher_cannot_take_is_dropped_and_the_end_still_comes() -> None:

@@ -8,10 +8,13 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.contract.world import ANN, BOB, NOBODY, POLLY, World, says, world
+from tests.contract.agents import says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, World, world
 
-Database = tuple[str, str]
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
+"""Two months before a simulation begins."""
 
 
 async def seed(it: World, count: int) -> list[str]:
@@ -58,7 +61,7 @@ def test_an_invalid_parameter_is_refused(database: Database, query: str, status:
             assert got == status
             assert status == 200 or body["error"].startswith(error)
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ def test_an_invalid_parameter_is_refused(database: Database, query: str, status:
         (f"peer_id={BOB}", []),
         ("since_secs=60", []),
         (f"before_ts={quote((NOON + timedelta(seconds=1)).isoformat())}", [1, 0]),
-        ("before_ts=2026-01-01t12:00:01.000000001z", [1, 0]),
+        ("before_ts=2025-11-01t12:00:01.000000001z", [1, 0]),
         ("limit=0", [5, 4, 3, 2, 1, 0]),
         ("limit=-1", [5, 4, 3, 2, 1, 0]),
         ("since_secs=9999999999999", []),
@@ -93,7 +96,28 @@ def test_filters_and_order(database: Database, query: str, expected: list[int]) 
             assert status == 200
             assert [row["id"] for row in rows] == [ids[number] for number in expected]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ages_s"), [(60, [59]), (3600, [59, 61, 3599]), (2_592_000, [59, 61, 3599, 3601, 2_591_999]),
+                            (2_592_100, [59, 61, 3599, 3601, 2_591_999])]
+)  # fmt: skip
+def test_since_secs_looks_back_so_far_and_thirty_days_at_most(
+    database: Database, seconds: int, ages_s: list[int]
+) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            for age_s in (59, 61, 3599, 3601, 2_591_999, 2_592_001):
+                await it.rows.execute(
+                    "INSERT INTO activity_logs (id, workspace_id, activity_type, summary, created_at) "
+                    "VALUES ($1, $2, 'agent_log', $3, $4)",
+                    it.new_id(), POLLY, str(age_s), it.now - timedelta(seconds=age_s),
+                )  # fmt: skip
+            _, rows = await it.get(f"/workspaces/{POLLY}/activity?since_secs={seconds}")
+            assert sorted(int(row["summary"]) for row in rows) == ages_s
+
+    in_virtual_time(database, play())
 
 
 ROW_KEYS = {
@@ -113,7 +137,7 @@ def test_a_row_has_every_key_and_bodies_only_where_there_are_any(database: Datab
             assert set(row) == ROW_KEYS | {"request_body", "tool_trace"}
             assert (row["request_body"], row["tool_trace"]) == ({"a": 1}, [2])
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_at_most_500_rows_at_once_and_100_unless_asked(database: Database) -> None:
@@ -121,14 +145,15 @@ def test_at_most_500_rows_at_once_and_100_unless_asked(database: Database) -> No
         async with world(database) as it:
             await it.rows.execute(
                 "INSERT INTO activity_logs (id, workspace_id, activity_type, created_at) "
-                "SELECT gen_random_uuid(), $1, 'agent_log', $2 FROM generate_series(1, 501)",
+                "SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, $1, 'agent_log', $2 "
+                "FROM generate_series(1, 501) AS n",
                 POLLY,
                 NOON,
             )
             for query, count in [("", 100), ("?limit=500", 500), ("?limit=501", 500), ("?limit=7", 7)]:
                 assert len((await it.get(f"/workspaces/{POLLY}/activity{query}"))[1]) == count
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_the_database_refuses_is_a_500_and_what_it_misses_a_503(database: Database) -> None:
@@ -147,7 +172,7 @@ def test_what_the_database_refuses_is_a_500_and_what_it_misses_a_503(database: D
             status, body = await it.get(path)
             assert (status, body["code"]) == (503, "platform_unavailable")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_cursor_whose_row_was_pruned_is_gone_and_without_it_all_is_well(database: Database) -> None:
@@ -160,7 +185,7 @@ def test_a_cursor_whose_row_was_pruned_is_gone_and_without_it_all_is_well(databa
             assert (await it.get(f"{path}?since_id={ids[1]}"))[0] == 410
             assert [row["id"] for row in (await it.get(path))[1]] == [ids[2], ids[0]]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_cursor_of_another_workspace_is_gone(database: Database) -> None:
@@ -169,7 +194,7 @@ def test_a_cursor_of_another_workspace_is_gone(database: Database) -> None:
             ids = await seed(it, 1)
             assert (await it.get(f"/workspaces/{BOB}/activity?since_id={ids[0]}"))[0] == 410
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_poller_sees_every_row_once_while_writers_race(database: Database) -> None:
@@ -179,7 +204,7 @@ def test_a_poller_sees_every_row_once_while_writers_race(database: Database) -> 
         async with world(database, says("done")) as it:
             stalled = it.rows.transaction()
             await it.delegate(target=POLLY)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(60)
             await stalled.start()
             # As every writer does: take the workspace's slot, then insert.
             at = await it.rows.fetchval(
@@ -203,15 +228,15 @@ def test_a_poller_sees_every_row_once_while_writers_race(database: Database) -> 
                 _, rows = await it.get(f"/workspaces/{POLLY}/activity{cursor}")
                 seen.extend(row["id"] for row in (rows if len(cursor) > 10 else reversed(rows)))
 
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(1)
             await poll()
             await stalled.commit()
             await fast
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(60)
             await poll()
             _, everything = await it.get(f"/workspaces/{POLLY}/activity")
             assert sorted(seen) == sorted(row["id"] for row in everything)
             assert len(seen) == 3
             assert seen.index(slow_id) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

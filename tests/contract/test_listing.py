@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+from tests.contract.agents import after, answers, says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, POLLY, world
 
-from tests.contract.world import ANN, BOB, POLLY, after, answers, says, world
-
-Database = tuple[str, str]
 ALWAYS = {"delegation_id", "source_id", "target_id", "summary", "status", "created_at"}
 OF_THE_LEDGER = {"updated_at", "deadline", "_ledger"}
 OF_THE_ROW = {"id", "type"}
@@ -17,12 +17,12 @@ def test_a_workspace_without_delegations_has_an_empty_list(database: Database) -
         async with world(database) as it:
             assert await it.get(f"/workspaces/{ANN}/delegations") == (200, [])
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_list_is_the_union_of_both_tables(database: Database) -> None:
     async def play() -> None:
-        async with world(database, says("one"), answers(b"", status="500 Oops"), after(1, says("x"))) as it:
+        async with world(database, says("one"), answers(b"", status="500 Oops"), after(60, says("x"))) as it:
             ids = []
             for wait in ("completed", "failed", "dispatched"):
                 _, body = await it.delegate()
@@ -45,7 +45,7 @@ def test_the_list_is_the_union_of_both_tables(database: Database) -> None:
             assert {entry["summary"] for entry in listed} == {"write the tests"}
             assert (await it.get(f"/workspaces/{BOB}/delegations")) == (200, [])
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_an_entry_has_the_state_of_the_ledger(database: Database) -> None:
@@ -61,7 +61,7 @@ def test_an_entry_has_the_state_of_the_ledger(database: Database) -> None:
             assert (entry["status"], entry["error"]) == ("stuck", "no heartbeat for 700s")
             assert entry["last_heartbeat"] == "2026-01-01T00:00:00+00:00"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_long_texts_are_cut_on_rune_boundaries(database: Database) -> None:
@@ -76,7 +76,7 @@ def test_long_texts_are_cut_on_rune_boundaries(database: Database) -> None:
             (bare,) = (await it.get(f"/workspaces/{ANN}/delegations"))[1]
             assert (bare["summary"], bare["response_preview"]) == (entry["summary"], entry["response_preview"])
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_newest_fifty_are_listed_newest_first(database: Database) -> None:
@@ -89,4 +89,4 @@ def test_the_newest_fifty_are_listed_newest_first(database: Database) -> None:
             _, listed = await it.get(f"/workspaces/{ANN}/delegations")
             assert [entry["delegation_id"] for entry in listed] == ids[:2:-1]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

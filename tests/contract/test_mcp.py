@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from reference_impl.mcp.tools import ToolError
+from tests.contract.agents import says
+from tests.contract.database import Database
 from tests.contract.mcp_client import COMPLETED, rpc, use
-from tests.contract.world import (
-    ANN,
-    BOB,
-    NOBODY,
-    POLLY,
-    says,
-    world,
-)
-
-Database = tuple[str, str]
-
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, world
 
 # --- JSON-RPC ----------------------------------------------------------------------------------------------------
 
@@ -37,7 +29,7 @@ def test_the_handshake(database: Database) -> None:
             assert await it.post(f"/workspaces/{ANN}/mcp", notification) == (202, None)
             assert (await rpc(it, "ping"))["result"] == {}
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_every_tool_says_what_it_needs(database: Database) -> None:
@@ -54,7 +46,7 @@ def test_every_tool_says_what_it_needs(database: Database) -> None:
                 assert tool["description"]
                 assert {*tool["inputSchema"]["properties"]} == {*tool["inputSchema"]["required"]}
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -95,7 +87,7 @@ def test_a_bad_message_is_refused(database: Database, message: Any, status: int,
             assert body["error"]["message"]
             assert await it.rows.fetchval("SELECT count(*) FROM activity_logs") == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_too_large_a_message_and_other_methods_are_http_errors(database: Database) -> None:
@@ -105,7 +97,7 @@ def test_too_large_a_message_and_other_methods_are_http_errors(database: Databas
             assert (await it.get(f"/workspaces/{ANN}/mcp"))[0] == 405
             assert (await it.post("/workspaces/nonsense/mcp", {}))[0] == 404
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_bridge_needs_the_token_of_its_workspace(database: Database) -> None:
@@ -117,24 +109,21 @@ def test_the_bridge_needs_the_token_of_its_workspace(database: Database) -> None
             assert (await it.post(f"/workspaces/{ANN}/mcp", ping, Authorization="Bearer secret"))[0] == 200
             assert (await it.get(f"/workspaces/{ANN}/mcp/stream"))[0] == 401
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
-def test_the_stream_names_the_endpoint_pings_and_ends_with_the_broker(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("reference_impl.http.mcp._PING_S", 0.05)
-
+def test_the_stream_names_the_endpoint_pings_and_ends_with_the_broker(database: Database) -> None:
     async def play() -> None:
-        async with world(database, grace_s=5.0) as it, it.http.get(f"{it.base}/workspaces/{ANN}/mcp/stream") as stream:
+        async with world(database) as it, it.http.get(f"{it.base}/workspaces/{ANN}/mcp/stream") as stream:
             assert stream.headers["Content-Type"] == "text/event-stream"
             expected = f"event: endpoint\ndata: /workspaces/{ANN}/mcp\n\n: ping\n\n: ping\n\n".encode()
-            assert await stream.content.readexactly(len(expected)) == expected
-            async with asyncio.timeout(2):
+            with it.takes(60):
+                assert await stream.content.readexactly(len(expected)) == expected
+            with it.takes(0):
                 await it.broker.stop()
                 await stream.content.read()
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 # --- list_peers --------------------------------------------------------------------------------------------------
@@ -162,7 +151,7 @@ def test_peers_are_siblings_children_and_the_parent(database: Database) -> None:
             assert [peer["name"] for peer in json.loads(await use(it, "list_peers", caller=child))] == ["ann"]
             assert await use(it, "list_peers", caller=NOBODY) == "No peers found."
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 # --- both tools that delegate -------------------------------------------------------------------------------------
@@ -194,7 +183,7 @@ def test_what_is_refused_leaves_nothing(database: Database, tool: str, arguments
             assert await it.rows.fetchval("SELECT count(*) FROM structure_events") == 0
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_check_task_status_needs_both_arguments(database: Database) -> None:
@@ -205,7 +194,7 @@ def test_check_task_status_needs_both_arguments(database: Database) -> None:
             with pytest.raises(ToolError, match="task_id is required"):
                 await use(it, "check_task_status", workspace_id=BOB)
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_hierarchy_decides_and_the_arguments_cannot_change_the_caller(database: Database) -> None:
@@ -216,7 +205,7 @@ def test_the_hierarchy_decides_and_the_arguments_cannot_change_the_caller(databa
                 await use(it, "delegate_task_async", workspace_id=POLLY, task="t", caller_id=BOB, source_id=BOB)
             assert json.loads(await use(it, "delegate_task_async", caller=BOB, workspace_id=POLLY, task="t"))
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_gates_of_the_proxy_hold_for_tools(database: Database) -> None:
@@ -227,7 +216,7 @@ def test_the_gates_of_the_proxy_hold_for_tools(database: Database) -> None:
                 await use(it, "delegate_task", workspace_id=BOB, task="t")
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_text_that_cannot_be_stored_is_replaced(database: Database) -> None:
@@ -236,7 +225,7 @@ def test_text_that_cannot_be_stored_is_replaced(database: Database) -> None:
             assert await use(it, "delegate_task", workspace_id=BOB, task="nul \x00 and \ud800") == "a�b"
             assert it.bob.requests[0]["params"]["message"]["parts"][0]["text"] == "nul � and �"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_database_that_is_away_is_a_tool_error(database: Database) -> None:
@@ -249,7 +238,7 @@ def test_a_database_that_is_away_is_a_tool_error(database: Database) -> None:
                     await use(it, tool, workspace_id=BOB, task="t", task_id="x")
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_task_that_cannot_be_stored_is_executed_all_the_same(database: Database) -> None:
@@ -268,4 +257,4 @@ def test_a_task_that_cannot_be_stored_is_executed_all_the_same(database: Databas
             finally:
                 await it.rows.execute("DROP TRIGGER refuse ON activity_logs; DROP FUNCTION refuse()")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

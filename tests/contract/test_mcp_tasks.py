@@ -10,22 +10,12 @@ import pytest
 
 import reference_impl.executor
 from reference_impl.mcp.tools import ToolError
+from tests.contract.agents import Behaviour, after, answers, closes, resets, says
+from tests.contract.database import Database
 from tests.contract.mcp_client import COMPLETED, FAILED, check, detail, use
-from tests.contract.world import (
-    ANN,
-    BOB,
-    NOBODY,
-    POLLY,
-    Behaviour,
-    after,
-    answers,
-    closes,
-    resets,
-    says,
-    world,
-)
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, exactly, world
 
-Database = tuple[str, str]
 RPC_ERROR = answers(b'{"jsonrpc":"2.0","id":"1","error":{"code":-32603,"message":"no tokens left"}}')
 RESTARTING = answers(b'{"error":"restarting","restarting":true}', status="503 Busy")
 
@@ -35,7 +25,7 @@ RESTARTING = answers(b'{"error":"restarting","restarting":true}', status="503 Bu
 
 def test_an_asynchronous_task_is_queued_then_delivered(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(0.3, says("done"))) as it:
+        async with world(database, after(5, says("done"))) as it:
             text = await use(it, "delegate_task_async", workspace_id=BOB.upper(), task="write the tests")
             task = json.loads(text)
             d = task["task_id"]
@@ -69,7 +59,7 @@ def test_an_asynchronous_task_is_queued_then_delivered(database: Database) -> No
             assert request["params"]["message"]["messageId"] == d
             assert request["params"]["message"]["metadata"] == {"delegation_id": d}
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -87,7 +77,7 @@ def test_an_asynchronous_task_is_queued_then_delivered(database: Database) -> No
 )
 def test_a_failure_says_of_what_kind_it_is(database: Database, behaviour: Behaviour, error: str) -> None:
     async def play() -> None:
-        async with world(database, behaviour, retry_delay_s=8.0) as it:
+        async with world(database, behaviour) as it:
             d = json.loads(await use(it, "delegate_task_async", workspace_id=BOB, task="t"))["task_id"]
             assert await it.settled(d) == "failed"
             assert await check(it, d) == {"task_id": d, "target_id": BOB, "status": "failed", "error": error}
@@ -96,45 +86,47 @@ def test_a_failure_says_of_what_kind_it_is(database: Database, behaviour: Behavi
             assert [name for name, _ in await it.events(d)][-1] == "DELEGATION_FAILED"
             assert len(it.bob.requests) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_an_offline_target_is_reported_at_once(database: Database) -> None:
     """The retry would come after the budget's end, so nobody waits for it."""
 
     async def play() -> None:
-        async with world(database, retry_delay_s=8.0) as it:
+        async with world(database) as it:
             it.bob.stop()
             d = json.loads(await use(it, "delegate_task_async", workspace_id=BOB, task="t"))["task_id"]
-            assert await it.settled(d, within_s=2) == "failed"
+            assert await it.settled(d) == "failed"
+            assert await it.ended_after_s(d) == exactly(0)
             assert await detail(it, d) == "target_offline: failed to reach workspace agent"
             assert await it.kinds(d) == FAILED
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_was_not_delivered_is_retried_within_the_budget(database: Database) -> None:
     async def play() -> None:
-        async with world(database, RESTARTING, says("second")) as it:
+        async with world(database, RESTARTING, says("second"), mcp_async_budget_s=30.0) as it:
             d = json.loads(await use(it, "delegate_task_async", workspace_id=BOB, task="t"))["task_id"]
             await it.settled(d)
             assert (await check(it, d))["result"] == "second"
-            assert len(it.bob.requests) == 2
+            assert [at_s - it.bob.times[0] for at_s in it.bob.times] == [0, exactly(8)]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_an_asynchronous_task_ends_with_its_budget(database: Database) -> None:
     """D8: the last word is not written under the budget that has just run out."""
 
     async def play() -> None:
-        async with world(database, after(9, says("late")), mcp_async_budget_s=0.3) as it:
+        async with world(database, after(9, says("late"))) as it:
             d = json.loads(await use(it, "delegate_task_async", workspace_id=BOB, task="t"))["task_id"]
-            assert await it.settled(d, within_s=2) == "failed"
+            assert await it.settled(d) == "failed"
+            assert await it.ended_after_s(d) == exactly(8)
             assert await detail(it, d) == "execution budget exhausted"
             assert await it.kinds(d) == FAILED
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_task_that_cannot_be_put_into_words_is_never_sent(
@@ -157,7 +149,7 @@ def test_a_task_that_cannot_be_put_into_words_is_never_sent(
             assert it.bob.requests == []
             assert await it.rows.fetchval("SELECT count(*) FROM activity_logs WHERE workspace_id = $1", BOB) == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("target", [BOB, POLLY])
@@ -178,7 +170,7 @@ def test_a_queued_answer_stays_queued_until_somebody_reports(database: Database,
             assert (found["status"], found["result"]) == ("delivered", "at last")
             assert await it.kinds(d) == COMPLETED
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_status_is_told_to_the_caller_only_and_for_its_target_only(database: Database) -> None:
@@ -196,7 +188,7 @@ def test_a_status_is_told_to_the_caller_only_and_for_its_target_only(database: D
                 assert found == {"task_id": task_id.replace("\x00", "�"), **unknown}
             assert await it.rows.fetch("SELECT * FROM activity_logs ORDER BY seq") == before
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_delegation_of_another_way_in_is_shown_as_it_is(database: Database) -> None:
@@ -206,7 +198,7 @@ def test_a_delegation_of_another_way_in_is_shown_as_it_is(database: Database) ->
             await it.settled(body["delegation_id"])
             assert (await check(it, body["delegation_id"]))["status"] == "completed"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_was_accepted_before_a_restart_is_executed_on_the_same_terms(database: Database) -> None:
@@ -223,7 +215,7 @@ def test_what_was_accepted_before_a_restart_is_executed_on_the_same_terms(databa
             await it.settled(d)
             assert (await check(it, d))["error"] == "http_status: 500"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 # --- delegate_task -----------------------------------------------------------------------------------------------
@@ -231,13 +223,14 @@ def test_what_was_accepted_before_a_restart_is_executed_on_the_same_terms(databa
 
 def test_a_synchronous_task_is_answered_with_its_text(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(0.1, says("all 7 tests pass"))) as it:
-            assert await use(it, "delegate_task", workspace_id=BOB, task="t") == "all 7 tests pass"
+        async with world(database, after(29, says("all 7 tests pass"))) as it:
+            with it.takes(29):
+                assert await use(it, "delegate_task", workspace_id=BOB, task="t") == "all 7 tests pass"
             d = await it.rows.fetchval("SELECT delegation_id FROM delegations")
             assert await it.kinds(d) == COMPLETED
             assert (await check(it, d))["status"] == "completed"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -246,19 +239,19 @@ def test_a_synchronous_task_is_answered_with_its_text(database: Database) -> Non
         (answers(b'{"error":"no"}', status="500 Oops"), "http_status: 500"),
         (answers(b"", status="200 OK"), "target_offline: agent returned empty response body"),
         (RPC_ERROR, "no tokens left"),
-        (after(9, says("late")), "execution budget exhausted"),
+        (after(31, says("late")), "execution budget exhausted"),
     ],
 )
 def test_a_synchronous_task_fails_with_its_reason(database: Database, behaviour: Behaviour, error: str) -> None:
     async def play() -> None:
-        async with world(database, behaviour, mcp_sync_budget_s=0.4) as it:
-            with pytest.raises(ToolError) as refusal:
+        async with world(database, behaviour) as it:
+            with it.takes(30 if "budget" in error else 0), pytest.raises(ToolError) as refusal:
                 await use(it, "delegate_task", workspace_id=BOB, task="t")
             assert str(refusal.value) == error
             d = await it.rows.fetchval("SELECT delegation_id FROM delegations")
             assert await it.kinds(d) == FAILED
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_synchronous_task_for_a_poller_is_answered_as_queued(database: Database) -> None:
@@ -269,12 +262,12 @@ def test_a_synchronous_task_for_a_poller_is_answered_as_queued(database: Databas
             assert await it.status(task["task_id"]) == "queued"
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_client_that_leaves_a_synchronous_task_finds_the_result_in_its_inbox(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(0.3, says("done"))) as it:
+        async with world(database, after(20, says("done"))) as it:
             asking = asyncio.create_task(use(it, "delegate_task", workspace_id=BOB, task="t"))
             await it.bob.contacted.wait()
             asking.cancel()
@@ -284,4 +277,4 @@ def test_a_client_that_leaves_a_synchronous_task_finds_the_result_in_its_inbox(d
             assert await it.kinds(d) == COMPLETED
             assert len(it.bob.requests) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

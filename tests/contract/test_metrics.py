@@ -6,9 +6,11 @@ import asyncio
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.contract.world import ANN, BOB, NOBODY, POLLY, World, after, answers, closes, says, world
+from tests.contract.agents import after, answers, closes, says
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, World, world
 
-Database = tuple[str, str]
 Samples = dict[tuple[str, frozenset[str]], float]
 
 
@@ -46,7 +48,7 @@ def test_requests_are_counted_by_route_and_status(database: Database) -> None:
             assert samples[key("http_requests_total", "other", "405")] == 1
             assert samples[key("http_request_seconds_count", route)] == 3
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_delegations_and_attempts_are_counted(database: Database) -> None:
@@ -69,13 +71,13 @@ def test_delegations_and_attempts_are_counted(database: Database) -> None:
             assert samples[key("delivery_attempts_total", "not_delivered")] == 2  # one attempt and its retry
             assert samples[key("executions_running")] == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_goes_on_now_is_shown(database: Database) -> None:
     async def play() -> None:
         async def waits(_: object) -> None:
-            await asyncio.sleep(5)
+            await asyncio.sleep(3600)
 
         async with world(database, waits) as it:
             await it.delegate()
@@ -85,23 +87,23 @@ def test_what_goes_on_now_is_shown(database: Database) -> None:
             assert samples[key("executions_running")] == 1
             assert samples[key("watchers")] == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_database_retries_are_counted(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(0.3, says("done"))) as it:
+        async with world(database, after(5, says("done"))) as it:
             _, body = await it.delegate()
             await it.bob.contacted.wait()
             assert (await scrape(it))[key("database_retries_total")] == 0
             it.wire.refusing = True
             it.wire.break_all()
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(60)
             it.wire.heal()
             assert await it.settled(body["delegation_id"]) == "completed"
             assert (await scrape(it))[key("database_retries_total")] > 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_two_brokers_in_one_process_count_apart(database: Database) -> None:
@@ -111,4 +113,4 @@ def test_two_brokers_in_one_process_count_apart(database: Database) -> None:
             assert key("http_requests_total", "GET", "/health", "200") in await scrape(one)
             assert key("http_requests_total", "GET", "/health", "200") not in await scrape(other)
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
 
 from reference_impl.http import routes
 from reference_impl.http.description import EVENT_STREAM
+from tests.contract.database import Database
 from tests.contract.served import Served, served
 from tests.contract.world import ANN, BOB, NOBODY, POLLY
 
@@ -65,7 +66,7 @@ def test_every_route_is_described() -> None:
 
 
 @pytest.fixture(scope="module")
-def broker(database: tuple[str, str]) -> Iterator[Served]:
+def broker(database: Database) -> Iterator[Served]:
     unlimited = {"rate_limit": 10**9, "mcp_rate_limit": 10**9}
     with served(database, environment="production", admin_token=ADMIN, **unlimited) as there:
         yield there

@@ -6,21 +6,17 @@ import asyncio
 import json
 import uuid
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import asyncpg
 import pytest
 
 from reference_impl.queue import claim
-from tests.contract.queue_steps import HELLO, NO_SWEEP, Database, beat, ended, held, item, order_of, send
-from tests.contract.world import (
-    ANN,
-    BOB,
-    POLLY,
-    a2a_text,
-    after,
-    says,
-    world,
-)
+from tests.contract.agents import a2a_text, after, says
+from tests.contract.database import Database
+from tests.contract.queue_steps import HELLO, NO_SWEEP, beat, ended, held, item, order_of, send
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, POLLY, exactly, world
 
 MESSAGE = "workspace agent busy — request queued, will dispatch when capacity available"
 
@@ -54,7 +50,7 @@ def test_a_message_for_a_busy_target_waits(database: Database) -> None:
             assert (await item(it, "m2"))["caller_id"] is None
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -68,7 +64,7 @@ def test_busy_is_having_no_capacity(database: Database, active_tasks: int, capac
             assert (await send(it))[0] == (202 if waits else 200)
             assert len(it.bob.requests) == (0 if waits else 1)
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_busy_target_that_polls_gets_its_messages(database: Database) -> None:
@@ -79,7 +75,7 @@ def test_a_busy_target_that_polls_gets_its_messages(database: Database) -> None:
             assert (status, answer["delivery_mode"]) == (200, "poll")
             assert await it.rows.fetchval("SELECT count(*) FROM a2a_queue") == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_message_waits_once_however_often_it_is_sent(database: Database) -> None:
@@ -90,7 +86,7 @@ def test_a_message_waits_once_however_often_it_is_sent(database: Database) -> No
             assert {answer["queue_id"] for _, answer in answers_} == {str((await item(it, "m1"))["id"])}
             assert {answer["queue_depth"] for _, answer in answers_} == {1}
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_an_expired_item_does_not_stand_for_a_new_message(database: Database) -> None:
@@ -99,8 +95,8 @@ def test_an_expired_item_does_not_stand_for_a_new_message(database: Database) ->
     async def play() -> None:
         async with world(database, **NO_SWEEP) as it:
             await beat(it, active_tasks=1)
-            first = await held(it, expires_in_seconds=0.05)
-            await asyncio.sleep(0.1)
+            first = await held(it, expires_in_seconds=60)
+            await asyncio.sleep(61)
             second = await held(it)
             assert first != second
             rows = await it.rows.fetch("SELECT id, status, last_error FROM a2a_queue ORDER BY enqueued_at")
@@ -109,7 +105,20 @@ def test_an_expired_item_does_not_stand_for_a_new_message(database: Database) ->
                 (second, "queued", None),
             ]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
+
+
+@pytest.mark.parametrize("lifetime", [None, 0, -1, True, "60", [60], 1e300])
+def test_a_lifetime_that_is_none_is_for_ever(database: Database, lifetime: object) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            await beat(it, active_tasks=1)
+            await held(it, expires_in_seconds=lifetime)
+            assert (await item(it, "m1"))["expires_at"] is None
+            await asyncio.sleep(600)
+            assert (await item(it, "m1"))["status"] == "queued"
+
+    in_virtual_time(database, play())
 
 
 def test_a_message_that_cannot_be_queued_is_told_to_come_back(database: Database) -> None:
@@ -129,24 +138,25 @@ def test_a_message_that_cannot_be_queued_is_told_to_come_back(database: Database
                 await it.rows.execute("ALTER TABLE gone RENAME TO a2a_queue")
             assert it.bob.requests == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_client_that_hangs_up_leaves_all_or_nothing(database: Database) -> None:
     async def play() -> None:
         async with world(database, **NO_SWEEP) as it:
             await beat(it, active_tasks=1)
-            for pause_ms in range(12):
-                asking = asyncio.create_task(send(it, f"m{pause_ms}"))
-                await asyncio.sleep(pause_ms / 1000)
+            for pause_us in range(0, 6000, 100):
+                asking = asyncio.create_task(send(it, f"m{pause_us}"))
+                await asyncio.sleep(pause_us / 1e6)
                 asking.cancel()
                 await asyncio.wait([asking])
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(60)
             inbound = await it.rows.fetch("SELECT message_id FROM activity_logs ORDER BY message_id")
             items = await it.rows.fetch("SELECT idempotency_key FROM a2a_queue ORDER BY idempotency_key")
             assert [row[0] for row in inbound] == [row[0] for row in items]
+            assert 0 < len(items) < 60
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 # Out of it
@@ -159,24 +169,24 @@ def test_a_heartbeat_with_capacity_drains_one_item(database: Database) -> None:
             for name in ("m1", "m2", "m3"):
                 await held(it, name)
             await beat(it, active_tasks=1)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(60)
             assert it.bob.requests == []
             for number, name in enumerate(("m1", "m2", "m3"), start=1):
                 await beat(it)
                 row = await ended(it, name, "completed")
                 assert (row["attempts"], row["last_error"]) == (1, None)
                 assert row["enqueued_at"] < row["dispatched_at"] < row["completed_at"]
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(60)
                 assert len(it.bob.requests) == number
             inbound = await it.one("SELECT * FROM activity_logs WHERE message_id = 'm1'")
             assert (inbound["status"], json.loads(inbound["response_body"])) == ("ok", json.loads(a2a_text("hi")))
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_priority_comes_first_then_age(database: Database) -> None:
     async def play() -> None:
-        async with world(database, queue_sweep_interval_s=0.05) as it:
+        async with world(database) as it:
             await beat(it, active_tasks=1)
             for name in ("old", "young", "info", "urgent"):
                 await held(it, name)
@@ -185,8 +195,9 @@ def test_priority_comes_first_then_age(database: Database) -> None:
             await beat(it)
             await ended(it, "info", "completed")
             assert await order_of(it) == ["urgent", "old", "young", "info"]
+            assert [later - earlier for earlier, later in pairwise(it.bob.times)] == [exactly(10)] * 3
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("status", ["paused", "removed", "hibernated", "failed"])
@@ -194,32 +205,33 @@ def test_a_workspace_that_does_not_work_is_not_drained(database: Database, statu
     """D30."""
 
     async def play() -> None:
-        async with world(database, queue_sweep_interval_s=0.05) as it:
+        async with world(database) as it:
             await beat(it, active_tasks=1)
             await held(it)
             await it.rows.execute("UPDATE workspaces SET status = $1, active_tasks = 0 WHERE id = $2", status, BOB)
             await beat(it)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(60)
             assert it.bob.requests == []
             assert (await item(it, "m1"))["attempts"] == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_one_item_at_a_time(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(0.4, says("slow")), queue_sweep_interval_s=0.05) as it:
+        async with world(database, after(60, says("slow"))) as it:
             await beat(it, active_tasks=1)
             for name in ("m1", "m2"):
                 await held(it, name)
             await asyncio.gather(*(beat(it) for _ in range(5)))
             await it.bob.contacted.wait()
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(50)
             assert await order_of(it) == ["m1"]
             await ended(it, "m2", "completed")
             assert await order_of(it) == ["m1", "m2"]
+            assert it.bob.times[1] - it.bob.times[0] >= 60
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 BUSY_ONCE_CLAIMED = """
@@ -243,7 +255,7 @@ def test_a_target_that_is_busy_again_keeps_its_item_and_its_attempts(database: D
             await it.rows.execute(BUSY_ONCE_CLAIMED)
             try:
                 await beat(it)
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(50)
             finally:
                 await it.rows.execute("DROP FUNCTION busy_once_claimed CASCADE")
             assert await it.rows.fetchval("SELECT active_tasks FROM workspaces WHERE id = $1", BOB) == 1
@@ -253,7 +265,7 @@ def test_a_target_that_is_busy_again_keeps_its_item_and_its_attempts(database: D
             await beat(it)
             assert (await ended(it, "m1", "completed"))["attempts"] == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_moved_agent_is_found(database: Database) -> None:
@@ -271,7 +283,7 @@ def test_a_moved_agent_is_found(database: Database) -> None:
             await beat(it)
             await ended(it, "m1", "completed")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_two_claims_at_once_take_two_items(database: Database) -> None:
@@ -296,4 +308,4 @@ def test_two_claims_at_once_take_two_items(database: Database) -> None:
                 one.terminate()
                 other.terminate()
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

@@ -5,22 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from tests.contract.queue_steps import NO_SWEEP, Database, beat, ended, item, order_of, waiting
-from tests.contract.world import (
-    BOB,
-    NOBODY,
-    Behaviour,
-    World,
-    after,
-    answers,
-    resets,
-    says,
-    world,
-)
+from tests.contract.agents import Behaviour, after, answers, resets, says
+from tests.contract.database import Database
+from tests.contract.queue_steps import NO_SWEEP, beat, ended, item, order_of, waiting
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import BOB, NOBODY, World, world
 
 CAPACITY_TEXT = "Delegation queued — target at capacity"
 
@@ -65,7 +58,7 @@ def test_a_delegation_waits_and_its_late_reply_completes_it(database: Database) 
             # The other delegation to the same target is untouched (INV-78).
             assert await it.kinds(other) == QUEUED_ROWS
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 JSON_RPC_ERROR = answers(b'{"jsonrpc":"2.0","id":"1","error":{"code":-32000,"message":"no"}}')
@@ -99,13 +92,13 @@ def test_what_the_agent_got_is_not_sent_again(
     database: Database, behaviour: Behaviour, item_status: str, error: str | None, status: str, detail: str | None
 ) -> None:
     async def play() -> None:
-        async with world(database, behaviour, says("no"), queue_sweep_interval_s=0.05) as it:
+        async with world(database, behaviour, says("no")) as it:
             await beat(it, active_tasks=1)
             d = await waiting(it)
             await beat(it)
             row = await ended(it, d, item_status)
             assert (row["attempts"], row["last_error"]) == (1, error)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(60)
             assert len(it.bob.requests) == 1
             delegate = await it.one("SELECT * FROM activity_logs WHERE delegation_id = $1 AND method = 'delegate'", d)
             assert (delegate["status"], delegate["error_detail"]) == (status, detail)
@@ -116,7 +109,7 @@ def test_what_the_agent_got_is_not_sent_again(
                     {"delegation_id": d, "target_id": BOB, "error": detail, "via": "queue_drain"},
                 )
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 RESTARTING = answers(b'{"error":"restarting","restarting":true}', status="503 X")
@@ -143,7 +136,7 @@ def test_what_was_not_delivered_has_five_attempts(
             assert await it.settled(d) == status
             assert len(it.bob.requests) == attempts
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 async def reported(it: World, d: str) -> None:
@@ -163,12 +156,12 @@ def test_what_was_reported_while_it_waited_is_not_sent(database: Database) -> No
             assert it.bob.requests == []
             assert [name for name, _ in await it.events(d)].count("DELEGATION_COMPLETE") == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_a_report_that_comes_first_keeps_the_drained_reply_out(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(0.3, says("too late")), **NO_SWEEP) as it:
+        async with world(database, after(30, says("too late")), **NO_SWEEP) as it:
             await beat(it, active_tasks=1)
             d = await waiting(it)
             await beat(it)
@@ -179,7 +172,7 @@ def test_a_report_that_comes_first_keeps_the_drained_reply_out(database: Databas
                                   "AND activity_type = 'delegation' AND method = 'delegate_result'", d)  # fmt: skip
             assert json.loads(result[0])["text"] == "by other means"
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 # Dropping
@@ -191,7 +184,7 @@ async def expire(it: World, d: str) -> None:
 
 async def grow_old(it: World, d: str) -> None:
     await it.rows.execute(
-        "UPDATE a2a_queue SET enqueued_at = $1 WHERE idempotency_key = $2", datetime.now(UTC) - timedelta(hours=2), d
+        "UPDATE a2a_queue SET enqueued_at = $1 WHERE idempotency_key = $2", it.now - timedelta(hours=2), d
     )
     assert await it.post("/admin/a2a-queue/drop-stale", {}) == (200, {"dropped": 1})
 
@@ -203,7 +196,7 @@ def test_a_dropped_item_fails_its_delegation(
     database: Database, drop: Callable[[World, str], Awaitable[None]], reason: str
 ) -> None:
     async def play() -> None:
-        async with world(database, queue_sweep_interval_s=0.05) as it:
+        async with world(database) as it:
             await beat(it, active_tasks=1)
             d, other = await waiting(it), await waiting(it, task="other")
             await drop(it, d)
@@ -222,7 +215,7 @@ def test_a_dropped_item_fails_its_delegation(
             assert await it.settled(other) == "completed"
             assert await order_of(it) == [other]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 # Restarts and a database that fails
@@ -230,7 +223,7 @@ def test_a_dropped_item_fails_its_delegation(
 
 def test_what_was_claimed_and_never_sent_is_sent_after_a_restart(database: Database) -> None:
     async def play() -> None:
-        async with world(database, queue_sweep_interval_s=0.05) as it:
+        async with world(database) as it:
             await beat(it, active_tasks=1)
             d = await waiting(it)
             await it.rows.execute("UPDATE a2a_queue SET status = 'dispatched', attempts = 5, claim_id = $1", NOBODY)
@@ -239,12 +232,12 @@ def test_what_was_claimed_and_never_sent_is_sent_after_a_restart(database: Datab
             assert await it.settled(d) == "completed"
             assert (await item(it, d))["attempts"] == 5
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_what_may_have_been_sent_fails_after_a_restart(database: Database) -> None:
     async def play() -> None:
-        async with world(database, after(30, says("late")), **NO_SWEEP) as it:
+        async with world(database, after(3600, says("late")), **NO_SWEEP) as it:
             await beat(it, active_tasks=1)
             d = await waiting(it)
             await beat(it)
@@ -257,7 +250,7 @@ def test_what_may_have_been_sent_fails_after_a_restart(database: Database) -> No
             assert (await it.kinds(d))[-1] == ("a2a_receive", "delegate_result", "error")
             assert len(it.bob.requests) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("fault", ["lose", "ack"])
@@ -266,7 +259,10 @@ def test_a_drain_survives_the_loss_of_any_message_to_the_database(database: Data
     """The claim, the gates, the mark, the inbound row, the stitch: whichever it is, one delivery and one outcome."""
 
     async def play() -> None:
-        async with world(database, database_pool_size=1, queue_sweep_interval_s=0.1) as it:
+        async with world(
+            database,
+            database_pool_size=1,
+        ) as it:
             await beat(it, active_tasks=1)
             d = await waiting(it)
             await it.rows.execute("UPDATE workspaces SET active_tasks = 0 WHERE id = $1", BOB)
@@ -281,4 +277,4 @@ def test_a_drain_survives_the_loss_of_any_message_to_the_database(database: Data
                 ("a2a_receive", "delegate_result", "ok"),
             ]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

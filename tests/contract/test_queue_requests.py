@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from tests.contract.queue_steps import NO_SWEEP, Database, beat, ended, held
-from tests.contract.world import (
-    ANN,
-    BOB,
-    NOBODY,
-    POLLY,
-    a2a_text,
-    says,
-    world,
-)
+from tests.contract.agents import a2a_text, answers, says
+from tests.contract.database import Database
+from tests.contract.queue_steps import NO_SWEEP, beat, ended, held
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, NOBODY, POLLY, exactly, world
+
+RESTARTING = answers(b'{"error":"restarting","restarting":true}', status="503 X")
 
 # Asking how an item fares
 
@@ -52,7 +48,25 @@ def test_an_item_is_shown_to_its_parties(database: Database) -> None:
             assert {"dispatched_at", "completed_at"} < shown.keys()
             assert shown["response_body"] == json.loads(a2a_text("hi"))
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
+
+
+def test_an_item_is_shown_with_what_there_is_to_say_of_it(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, RESTARTING, **NO_SWEEP) as it:
+            await beat(it, active_tasks=1)
+            began = it.now
+            path = f"/workspaces/{BOB}/a2a/queue/{await held(it, expires_in_seconds=90)}"
+            await beat(it)
+            row = await ended(it, "m1", "queued", attempts=1)
+            status, shown = await it.get(path, **{"X-Workspace-ID": ANN})
+            assert status == 200
+            assert (shown["attempts"], shown["last_error"]) == (1, "restarting")
+            assert shown["expires_at"] == row["expires_at"].isoformat()
+            assert (row["expires_at"] - began).total_seconds() == exactly(90)
+            assert shown.keys().isdisjoint({"dispatched_at", "completed_at", "response_body"})
+
+    in_virtual_time(database, play())
 
 
 def test_a_party_with_a_token_has_to_show_it(database: Database) -> None:
@@ -67,7 +81,7 @@ def test_a_party_with_a_token_has_to_show_it(database: Database) -> None:
                     f"00000000-0000-4000-8000-0000000000{number:02}",
                     owner,
                     hashlib.sha256(token.encode()).digest(),
-                    datetime.now(UTC),
+                    it.now,
                 )
             path = f"/workspaces/{BOB}/a2a/queue/{queue_id}"
             for headers, status in [
@@ -79,7 +93,7 @@ def test_a_party_with_a_token_has_to_show_it(database: Database) -> None:
             ]:
                 assert (await it.get(path, **headers))[0] == status
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize("value", ["0", "-5", "x", "1.5", "9" * 30])
@@ -90,7 +104,7 @@ def test_drop_stale_checks_its_arguments(database: Database, value: str) -> None
             assert status == 400
             assert (await it.post("/admin/a2a-queue/drop-stale?workspace_id=bob", {}))[0] == 400
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_drop_stale_is_for_the_operator_and_keeps_to_its_bounds(database: Database) -> None:
@@ -98,7 +112,7 @@ def test_drop_stale_is_for_the_operator_and_keeps_to_its_bounds(database: Databa
         async with world(database, admin_token="root", **NO_SWEEP) as it:
             await it.rows.execute("UPDATE workspaces SET active_tasks = 1 WHERE id = $1", BOB)
             await held(it)
-            an_hour_ago = datetime.now(UTC) - timedelta(minutes=61)
+            an_hour_ago = it.now - timedelta(minutes=61)
             await it.rows.execute("UPDATE a2a_queue SET enqueued_at = $1", an_hour_ago)
             path = "/admin/a2a-queue/drop-stale"
             assert await it.post(path, {}) == (401, {"error": "missing admin auth token"})
@@ -107,4 +121,4 @@ def test_drop_stale_is_for_the_operator_and_keeps_to_its_bounds(database: Databa
             for query, dropped in [("?max_age_minutes=62", 0), (f"?workspace_id={ANN}", 0), ("", 1), ("", 0)]:
                 assert await it.post(path + query, {}, **right) == (200, {"dropped": dropped})
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

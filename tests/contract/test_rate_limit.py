@@ -1,4 +1,7 @@
-"""Rate limits: who is counted, what is told, who is let in again, and where nobody is counted."""
+"""Rate limits: who is counted, what is told, who is let in again, and where nobody is counted.
+
+A machine with two addresses is a real one, as simulated machines have one each.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ import pytest
 from reference_impl.http import rate_limit, routes
 from reference_impl.http.rate_limit import RateLimit, Standing
 from sim.kernel import Simulation
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
 from tests.contract.world import ANN, BOB, World, world
 
-Database = tuple[str, str]
 ADMIN = "root-of-all"
 PRODUCTION: dict[str, Any] = {"environment": "production", "admin_token": ADMIN}
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
@@ -116,13 +120,16 @@ def test_every_answer_tells_what_is_left_and_the_last_is_a_429(database: Databas
                 assert await refused.json() == {"error": "rate limit exceeded", "retry_after": wait_s}
             assert await it.rows.fetchval("SELECT count(*) FROM activity_logs") == 0
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_each_address_is_counted_apart_whatever_it_says_of_itself(database: Database) -> None:
     async def play() -> None:
         other = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
-        async with world(database, rate_limit=1, **PRODUCTION) as it, aiohttp.ClientSession(connector=other) as http:
+        async with (
+            world(database.on_real_sockets(), rate_limit=1, **PRODUCTION) as it,
+            aiohttp.ClientSession(connector=other) as http,
+        ):
             assert (await ask(it, "/health")).status == 200
             assert (await ask(it, "/health", X_Forwarded_For="192.0.2.7", **BEARER)).status == 429
             assert (await ask(it, "/health", http=http)).status == 200
@@ -149,7 +156,7 @@ def test_the_bridge_counts_each_token_apart(database: Database) -> None:
             assert standing(await ask(it, f"/workspaces/{BOB}/mcp", body=PING, **bob)) == (200, "2", "1")
             assert standing(await ask(it, f"/workspaces/{ANN}/delegations", **BEARER)) == (200, "100", "92")
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 @pytest.mark.parametrize(
@@ -173,12 +180,12 @@ def test_only_development_without_an_admin_token_is_free(
             if not limited:
                 assert [(await ask(it, MCP, body=PING)).status for _ in range(3)] == [200, 200, 200]
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_refusals_are_among_the_metrics(database: Database) -> None:
     async def play() -> None:
-        async with world(database, rate_limit=3, **PRODUCTION) as it:
+        async with world(database.on_real_sockets(), rate_limit=3, **PRODUCTION) as it:
             other = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
             for _ in range(5):
                 await ask(it, "/health")

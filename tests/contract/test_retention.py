@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from dataclasses import replace
+from datetime import timedelta
 
-from reference_impl.clock import SystemClock
 from reference_impl.retention import Retention
 from reference_impl.store import Store
-from tests.contract.world import ANN, BOB, POLLY, World, world
+from tests.contract.database import Database
+from tests.contract.queue_steps import NO_SWEEP
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, BOB, POLLY, Clock, World, world
 
-Database = tuple[str, str]
 AGED = "UPDATE activity_logs SET created_at = created_at - interval '8 days'"
 LOG = """
 INSERT INTO activity_logs (id, workspace_id, activity_type, status, created_at)
-VALUES ($1, $2, 'agent_log', 'ok', now() - $3 * interval '1 day')
+VALUES ($1, $2, 'agent_log', 'ok', $3)
 """
 
 
 async def add_logs(it: World, count: int, *, age_days: float) -> None:
-    await it.rows.executemany(LOG, [(uuid.uuid4(), BOB, age_days) for _ in range(count)])
+    at = it.now - timedelta(days=age_days)
+    await it.rows.executemany(LOG, [(it.new_id(), BOB, at) for _ in range(count)])
 
 
 async def prune(it: World, *, batch_rows: int = 500, days: float = 7.0) -> int:
-    store = await Store.open(it.config.database_url, timeout_s=1.0, size=1)
+    store = await Store.open(it.config.database_url, timeout_s=5.0, size=1)
     try:
         config = replace(it.config, activity_retention_days=days)
-        return await Retention(config=config, store=store, clock=SystemClock(), batch_rows=batch_rows).prune()
+        return await Retention(config=config, store=store, clock=Clock(), batch_rows=batch_rows).prune()
     finally:
         await store.close()
 
@@ -41,7 +43,22 @@ def test_rows_past_their_age_are_pruned_in_batches(database: Database) -> None:
             assert await it.rows.fetchval("SELECT count(*) FROM activity_logs") == 2
             assert await prune(it, days=6.8) == 2
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
+
+
+def test_what_a_delegation_left_is_gone_after_seven_days(database: Database) -> None:
+    async def play() -> None:
+        async with world(database, sweeper_interval_s=1e6, **NO_SWEEP) as it:
+            d = (await it.delegate())[1]["delegation_id"]
+            await it.settled(d)
+            await asyncio.sleep(7 * 24 * 3600 - 60)
+            assert len(await it.kinds(d)) == 3
+            await asyncio.sleep(6 * 3600 + 60)
+            assert await it.kinds(d) == []
+            (entry,) = (await it.get(f"/workspaces/{ANN}/delegations"))[1]
+            assert (entry["delegation_id"], entry["status"]) == (d, "completed")
+
+    in_virtual_time(database, play())
 
 
 def test_what_belongs_to_an_open_delegation_stays(database: Database) -> None:
@@ -72,7 +89,7 @@ def test_what_belongs_to_an_open_delegation_stays(database: Database) -> None:
             assert await prune(it) == 3
             assert len(await it.kinds(waiting["delegation_id"])) == 1
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_ledger_outlives_the_activity_and_keeps_its_keys(database: Database) -> None:
@@ -92,18 +109,21 @@ def test_the_ledger_outlives_the_activity_and_keeps_its_keys(database: Database)
             assert (await it.post(path, {"status": "failed"}))[0] == 409
             assert await it.kinds(d) == []
 
-    asyncio.run(play())
+    in_virtual_time(database, play())
 
 
 def test_the_broker_prunes_at_its_interval_and_outlives_a_fault(database: Database) -> None:
     async def play() -> None:
-        interval_s = 0.2
-        async with world(database, activity_cleanup_interval_hours=interval_s / 3600) as it:
+        # Nothing else talks to the database.
+        async with world(database, sweeper_interval_s=1e6, **NO_SWEEP) as it:
+            first_s, interval_s = 240, 6 * 3600
             await add_logs(it, 3, age_days=8)
             it.wire.arm(1, "lose")
-            async with asyncio.timeout(4):
-                while await it.rows.fetchval("SELECT count(*) FROM activity_logs"):  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)  # the database does not call back
-            assert it.wire.struck
+            await asyncio.sleep(first_s - 1)
+            assert (it.wire.struck, await it.rows.fetchval("SELECT count(*) FROM activity_logs")) == (False, 3)
+            await asyncio.sleep(interval_s)
+            assert (it.wire.struck, await it.rows.fetchval("SELECT count(*) FROM activity_logs")) == (True, 3)
+            await asyncio.sleep(2)
+            assert (it.wire.struck, await it.rows.fetchval("SELECT count(*) FROM activity_logs")) == (True, 0)
 
-    asyncio.run(play())
+    in_virtual_time(database, play())

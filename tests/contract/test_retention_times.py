@@ -1,30 +1,40 @@
-"""When activity is pruned: soon after the start, then at its interval; days of waiting, in virtual time."""
+"""When activity is pruned: soon after the start, then at its interval."""
 
 from __future__ import annotations
 
-from tests.contract.virtual import Base, virtual_broker
-from tests.contract.world import BOB
+import asyncio
+from datetime import timedelta
+
+from tests.contract.database import Database
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import BOB, World, world
 
 HOUR_S = 3600.0
-ADD_OLD = f"""
-INSERT INTO activity_logs (id, workspace_id, activity_type, status, created_at)
-VALUES (gen_random_uuid(), '{BOB}', 'agent_log', 'ok', '1999-12-31T00:00:00Z')
+ADD = """
+INSERT INTO activity_logs (id, workspace_id, activity_type, status, created_at) VALUES ($1, $2, 'agent_log', 'ok', $3)
 """
-COUNT = "SELECT id FROM activity_logs"
 
 
-def test_activity_is_pruned_four_minutes_after_the_start_and_then_every_six_hours(virtual_base: Base) -> None:
-    def left() -> int:
-        return len(virtual_base.database.query(COUNT))
+async def add_old(it: World) -> None:
+    await it.rows.execute(ADD, it.new_id(), BOB, it.now - timedelta(days=8))
 
-    with virtual_broker(virtual_base, {BOB: None}) as it:
-        virtual_base.database.query(ADD_OLD)
-        it.wait(239.0 - it.now_s)
-        assert left() == 1
-        it.wait(2.0)
-        assert left() == 0
-        virtual_base.database.query(ADD_OLD)
-        it.wait(6 * HOUR_S - 2.0)
-        assert left() == 1
-        it.wait(2.0)
-        assert left() == 0
+
+async def left(it: World) -> int:
+    return int(await it.rows.fetchval("SELECT count(*) FROM activity_logs"))
+
+
+def test_activity_is_pruned_four_minutes_after_the_start_and_then_every_six_hours(database: Database) -> None:
+    async def play() -> None:
+        async with world(database) as it:
+            await add_old(it)
+            await asyncio.sleep(239)
+            assert await left(it) == 1
+            await asyncio.sleep(2)
+            assert await left(it) == 0
+            await add_old(it)
+            await asyncio.sleep(6 * HOUR_S - 2)
+            assert await left(it) == 1
+            await asyncio.sleep(2)
+            assert await left(it) == 0
+
+    in_virtual_time(database, play())

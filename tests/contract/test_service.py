@@ -14,6 +14,7 @@ import pytest
 
 from reference_impl.command_line import read_flags
 from reference_impl.config import Config, ConfigError
+from tests.contract.database import Database
 from tests.contract.world import world
 
 SECRET = "a-secret-nobody-may-see"
@@ -103,9 +104,9 @@ def test_settings_are_read_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize("reachable", [True, False])
-def test_sigterm_ends_the_service(database: tuple[str, str], reachable: bool) -> None:
+def test_sigterm_ends_the_service(database: Database, reachable: bool) -> None:
     async def play() -> None:
-        async with world(database) as it:
+        async with world(database.on_real_sockets()) as it:
             it.wire.refusing = not reachable
             environment = {**os.environ, "PORT": "0", "DATABASE_URL": it.config.database_url, "BROKER_MIGRATE": "1"}
             service = await asyncio.create_subprocess_exec(*COMMAND, env=environment, stderr=asyncio.subprocess.PIPE)

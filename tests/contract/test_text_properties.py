@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from reference_impl.message import normalise
 from reference_impl.reply import is_queued, read_reply
 from reference_impl.text import clean, prefix, preview
+from tests.contract.database import Database
 from tests.contract.inventions import BODY, LONG_TEXT
-from tests.contract.served import Served, served
+from tests.contract.served import Served
+from tests.contract.virtual import stepped
 from tests.contract.world import ANN, POLLY
 
 RUNE_BYTES_MAX, ELLIPSIS_BYTES = 4, 3
@@ -79,8 +81,8 @@ def test_every_message_is_made_sendable_or_refused(body: bytes) -> None:
 
 
 @pytest.fixture(scope="module")
-def there(database: tuple[str, str]) -> Iterator[Served]:
-    with served(database) as made:
+def there(database: Database) -> Iterator[Served]:
+    with stepped(database) as made:
         yield made
 
 

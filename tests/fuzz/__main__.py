@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from pathlib import Path
 
 from hypothesis import seed
 
@@ -28,23 +27,21 @@ def main(seconds: int) -> None:
     else:
         with atheris.instrument_imports(include=["reference_impl"]):
             from tests.fuzz.bodies import Fuzz
-    import reference_impl
+    from tests.contract.database import contract_database
     from tests.contract.served import served
 
-    with embedded_postgres() as server:
-        server.create_database("fuzz", Path(reference_impl.__file__).with_name("schema.sql").read_text())
-        with served((server.socket_path, "fuzz")) as there:
-            fuzz = Fuzz(there)
-            if atheris is None:
-                until_s = time.monotonic() + seconds
-                for number in itertools.takewhile(lambda _: time.monotonic() < until_s, itertools.count()):
-                    seed(number)(fuzz.test(max_examples=BATCH))()
-                for (path, status), count in sorted(fuzz.tried.items()):
-                    print(f"{count:6} x {status} {path}")
-            else:
-                one_input = fuzz.test(max_examples=1).hypothesis.fuzz_one_input
-                atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-len_control=0"], one_input)
-                atheris.Fuzz()  # ends the process
+    with embedded_postgres() as server, contract_database(server, "fuzz") as database, served(database) as there:
+        fuzz = Fuzz(there)
+        if atheris is None:
+            until_s = time.monotonic() + seconds
+            for number in itertools.takewhile(lambda _: time.monotonic() < until_s, itertools.count()):
+                seed(number)(fuzz.test(max_examples=BATCH))()
+            for (path, status), count in sorted(fuzz.tried.items()):
+                print(f"{count:6} x {status} {path}")
+        else:
+            one_input = fuzz.test(max_examples=1).hypothesis.fuzz_one_input
+            atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-len_control=0"], one_input)
+            atheris.Fuzz()  # ends the process
 
 
 if __name__ == "__main__":

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-import reference_impl
+from sim.worlds.components.postgres import EmbeddedPostgres
+from tests.contract.database import Database, contract_database
 
 
 @pytest.fixture(scope="session")
-def database(postgres_server: Any) -> tuple[str, str]:
-    """The path of the server's socket, and the database's name."""
-    schema = Path(reference_impl.__file__).with_name("schema.sql").read_text()
-    postgres_server.create_database("interop", schema)
-    return postgres_server.socket_path, "interop"
+def database(postgres_server: EmbeddedPostgres) -> Iterator[Database]:
+    """On real sockets, on which the SDKs are used."""
+    with contract_database(postgres_server, "interop") as made:
+        yield made.on_real_sockets()

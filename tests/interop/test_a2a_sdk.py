@@ -22,9 +22,9 @@ from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
 from a2a.types import AgentCapabilities, AgentCard
 from starlette.applications import Starlette
 
+from tests.contract.database import Database
 from tests.contract.world import ANN, BOB, World, world
 
-Database = tuple[str, str]
 Work = Callable[[RequestContext, EventQueue], Awaitable[None]]
 
 

@@ -14,9 +14,9 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
-from tests.contract.world import ANN, BOB, NOBODY, World, after, answers, says, world
-
-Database = tuple[str, str]
+from tests.contract.agents import after, answers, says
+from tests.contract.database import Database
+from tests.contract.world import ANN, BOB, NOBODY, World, world
 
 
 @contextlib.asynccontextmanager

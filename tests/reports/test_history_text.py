@@ -51,17 +51,21 @@ ENTRIES: tuple[tuple[Entry, str], ...] = (
     (FaultEnded(0.06, "f1"), "#6        0.060000s  f1         is healed"),
     (NodeChanged(0.07, "broker", "killed"), "#7        0.070000s  broker     is killed"),
     (
-        Broadcast(0.08, "DELEGATION_FAILED", ANN, {"delegation_id": D1}),
-        '#8        0.080000s  broker     broadcasts DELEGATION_FAILED for ann {"delegation_id": "d1"}',
+        NodeChanged(0.07, "broker", "stopped", "SystemExit: 1"),
+        "#8        0.070000s  broker     is stopped: SystemExit: 1",
     ),
-    (Fail(0.09, "l1", "refused"), "#9        0.090000s  l1         had no effect: refused"),
+    (
+        Broadcast(0.08, "DELEGATION_FAILED", ANN, {"delegation_id": D1}),
+        '#9        0.080000s  broker     broadcasts DELEGATION_FAILED for ann {"delegation_id": "d1"}',
+    ),
+    (Fail(0.09, "l1", "refused"), "#10       0.090000s  l1         had no effect: refused"),
     (
         Info(0.1, "l2", "reset", 200),
-        "#10       0.100000s  l2         outcome unknown after the head of a 200: reset",
+        "#11       0.100000s  l2         outcome unknown after the head of a 200: reset",
     ),
     (
         Final(9.0, {"delegations": [{"delegation_id": D1, "status": "failed", "result_preview": None}]}, None, {}),
-        "#11       9.000000s  final      rows: delegations 1; inbox: not observed; listing: ",
+        "#12       9.000000s  final      rows: delegations 1; inbox: not observed; listing: ",
     ),
 )
 

@@ -52,6 +52,19 @@ def test_only_what_did_not_pass_has_a_block_and_the_counts_come_last() -> None:
     )
 
 
+def test_what_was_not_observed_is_named_for_passed_runs_too() -> None:
+    blind = ("INV-10", "INV-31")
+    lines = terminal.render(Summary((run(not_observed=blind), run("all_well")))).splitlines()
+    assert lines[-3] == "not observed in 1 of 2 runs: INV-10, INV-31"
+    lines = terminal.render(Summary((run(not_observed=blind), run(not_observed=("INV-10", "INV-20"))))).splitlines()
+    assert lines[-5:-2] == [
+        "not observed, so not judged: INV-10",
+        "also not observed in 1 of 2 runs: INV-31",
+        "also not observed in 1 of 2 runs: INV-20",
+    ]
+    assert "  not observed, so not judged: INV-10, INV-31" in terminal.block(failed(not_observed=blind)).splitlines()
+
+
 def test_nothing_played_is_said() -> None:
     assert terminal.render(Summary(())) == "nothing was played\n"
 

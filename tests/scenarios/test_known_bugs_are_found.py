@@ -13,6 +13,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from reference_impl import executor, inbound, proxy, recovery
 from reference_impl.background import Background
 from reference_impl.executor import Executor
 from reference_impl.http import activity
+from reference_impl.http.common import Problem
 from reference_impl.mcp import tools
 from reference_impl.outcome import Outcomes, write_inbox_row
 from reference_impl.records import SLOT, Delegation
@@ -117,6 +119,23 @@ def look_cursors_up_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def ignore_what_makes_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`H44`: a parameter that cannot be understood narrows nothing down."""
+    filters = activity._filters
+
+    def lenient(now: datetime) -> dict[str, Any]:
+        def ignoring(narrow: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
+            def narrow_if_it_can(where: Any, value: str) -> None:
+                with contextlib.suppress(Problem):
+                    narrow(where, value)
+
+            return narrow_if_it_can
+
+        return {name: ignoring(narrow) for name, narrow in filters(now).items()}
+
+    monkeypatch.setattr(activity, "_filters", lenient)
+
+
 def let_everybody_communicate(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hierarchy is not asked."""
 
@@ -191,6 +210,7 @@ def recover_what_was_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
         (let_the_cursor_count_timestamps_only, "inbox_cursor", {"INV-90"}),
         (let_writers_overtake_each_other, "inbox_cursor", {"INV-90"}),
         (look_cursors_up_everywhere, "inbox_cursor", {"INV-91"}),
+        (ignore_what_makes_no_sense, "inbox_cursor", {"INV-92"}),
         (let_everybody_communicate, "routing_and_access", {"INV-15"}),
         (read_the_mode_once, "routing_and_access", {"INV-10"}),
         (let_anybody_report, "record_and_update", {"INV-18"}),

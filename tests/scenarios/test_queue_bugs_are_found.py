@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from reference_impl import drain, queue
+from reference_impl.background import Background
 from reference_impl.drain import Drain
 from reference_impl.proxy import Proxy
 from reference_impl.queue import Closing, close
@@ -111,10 +113,24 @@ def stay_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Drain, "sweep", never)
 
 
+def forget_with_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`#2930`: the message is queued for as long as its client waits, and not a moment longer."""
+    detach = Background.detach
+
+    def tied(self: Background, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        task, client = detach(self, work, name=name), asyncio.current_task()
+        if client is not None and name == "deliver":
+            client.add_done_callback(lambda _: task.cancel())
+        return task
+
+    monkeypatch.setattr(Background, "detach", tied)
+
+
 @pytest.mark.parametrize(
     ("bug", "story", "found_by"),
     [
         (contact_the_busy, "still_busy", {"INV-70"}),
+        (forget_with_the_client, "sender_hangs_up", {"INV-71"}),
         (take_busy_again_for_done, "busy_again", {"INV-03", "INV-75"}),
         (leave_the_delegation, "freed_by_a_heartbeat", {"INV-03"}),
         (leave_the_delegation, "agent_is_gone", {"INV-03"}),

@@ -84,7 +84,7 @@ class Command:
     def __init__(self, process: subprocess.Popen[str], mark: str, temporary: Path) -> None:
         self.process = process
         self._mark = f"{MARK}={mark}".encode()
-        self._temporary = temporary
+        self.temporary = temporary
 
     def wait_until_it_catches_signals(self) -> None:
         """From here on an interrupt is the command's business, and not Python's."""
@@ -113,12 +113,22 @@ class Command:
         postmasters = [pid for launcher in launchers for pid in _children(launcher)]
         return [*launchers, *postmasters, *(pid for postmaster in postmasters for pid in _children(postmaster))]
 
+    def child(self, command: str) -> int:
+        """The child that runs `command`, as soon as it is there."""
+        deadline = time.monotonic() + 20
+        while True:
+            for pid in _children(self.process.pid):
+                if command in _command_line(pid):
+                    return pid
+            assert time.monotonic() < deadline and self.process.poll() is None
+            time.sleep(0.01)
+
     def assert_nothing_left(self, *others: int, within_s: float) -> None:
         """No process that the command started, none of `others`, and no temporary file."""
         deadline = time.monotonic() + within_s
         while True:
             processes = sorted({*self._marked(), *filter(_is_alive, others)})
-            files = list(self._temporary.iterdir())
+            files = list(self.temporary.iterdir())
             if not processes and not files:
                 return
             if time.monotonic() > deadline:
@@ -138,7 +148,9 @@ class Command:
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
     path = os.pathsep.join(filter(None, (more.get("PYTHONPATH"), str(REPOSITORY))))
     own = {name: value for name, value in os.environ.items() if name not in ("FUMBLE_DEBUG", "NO_COLOR")}
-    return {**own, **more, "PYTHONPATH": path}
+    # Where the user's own runs are noted is not for tests.
+    state = str(Path(tempfile.gettempdir()) / f"fumble-tests-{os.getuid()}")
+    return {**own, "XDG_STATE_HOME": state, **more, "PYTHONPATH": path}
 
 
 def _heed_interrupts() -> None:

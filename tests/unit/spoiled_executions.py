@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sim.history import Contact, ModeRead
+from sim.history import Contact, ModeRead, NodeChanged
 
 from .histories import Run
 
@@ -48,6 +48,15 @@ def accepted_and_forgotten() -> Run:
     return run
 
 
+def accepted_with_a_warning_and_forgotten() -> Run:
+    """The warning is no excuse: the broker's process lived on, after one that had ended before."""
+    run = Run()
+    run.entries += [NodeChanged(0.001, "broker", "killed"), NodeChanged(0.002, "broker", "started")]
+    run.asked("d1", at_s=0.01, answer=(202, {**ACCEPTED[1], "warning": "status tracking unavailable"}))
+    run.fault("f1", where="broker-database", at_s=0.0, until_s=9.0)
+    return run
+
+
 def queued_without_an_item() -> Run:
     run = Run()
     run.asked("d1", answer=ACCEPTED)
@@ -69,6 +78,7 @@ EXECUTIONS: tuple[tuple[str, Callable[[], Run], str, str], ...] = (
     ("INV-02", sent_long_after_the_budget, "still worked on 1900 s after it was asked for; its budget is 1800 s", "d1"),
     ("INV-03", still_dispatched, "d1 (ann to bob) is still dispatched after everything has healed", "d1"),
     ("INV-03", accepted_and_forgotten, "was accepted, and the broker knows nothing of it at the end", "d1"),
+    ("INV-03", accepted_with_a_warning_and_forgotten, "the broker knows nothing of it at the end", "d1"),
     ("INV-03", queued_without_an_item, "is queued, and no item of the queue will end it (items: none)", "d1"),
     ("INV-03", queue_item_claimed_for_ever, "no item of the queue will end it (items: dispatched)", "d1"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sim.history import Contact, Invoke, ModeRead, Ok
+from sim.history import Contact, Info, Invoke, ModeRead, Ok
 
 from .histories import Run, at
 
@@ -21,6 +21,26 @@ def queued_answer_without_an_item() -> Run:
     run = Run()
     run.entries.append(Invoke(0.0, "s1", "send", "ann", {"target": "bob", "text": "hello"}))
     run.entries.append(Ok(0.1, "s1", 202, {"queued": True, "queue_id": "q1", "queue_depth": 1}))
+    return run
+
+
+def dropped_with_its_sender() -> Run:
+    """The queue forgets a message whose client does not wait for the answer (#2930)."""
+    run = Run()
+    run.beat("h1", at_s=0.5, active_tasks=1)
+    run.entries.append(Invoke(1.0, "s1", "send", "ann", {"target": "bob", "text": "hello"}))
+    run.entries.append(Info(1.01, "s1", "the client hung up"))
+    run.inbound("s1-message")
+    run.fault("f1", where="s1", at_s=1.01, until_s=1.01)
+    return run
+
+
+def dropped_with_its_delegator() -> Run:
+    run = Run()
+    run.beat("h1", at_s=0.5, active_tasks=1)
+    run.asked("d1", at_s=1.0)
+    run.entries.append(Info(1.01, "d1", "the client hung up"))
+    run.stored("id-d1", task="work of d1", status="failed", at_s=1.005, ended_s=1.1)
     return run
 
 
@@ -123,6 +143,8 @@ def heartbeat_told_twice() -> Run:
 QUEUE: tuple[tuple[str, Callable[[], Run], str, str], ...] = (
     ("INV-70", busy_and_contacted_all_the_same, "was sent to bob, which had said that it is busy", "d1"),
     ("INV-70", queued_answer_without_an_item, "was answered 202 queued, and there is no item of it", "s1"),
+    ("INV-71", dropped_with_its_sender, "was taken while bob was busy, its client hung up, and there is no item", "s1"),
+    ("INV-71", dropped_with_its_delegator, "its client hung up, and there is no item of it", "d1"),
     ("INV-72", two_items_of_a_message, "has 2 items that wait or are on their way", "d1"),
     ("INV-73", sent_by_two_drains, "was sent 2 times from the queue in 1 attempts", "d1"),
     ("INV-74", newer_sent_first, "was sent after d2 (ann to bob), which came behind it in the queue", "d1"),

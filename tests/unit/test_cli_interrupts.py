@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sim import interrupts
+
 from .fumble_process import GOOD, Command, fumble, started
 
 PROMPT_S = 3.0
@@ -160,3 +162,23 @@ def test_a_reader_that_goes_away_is_no_error_message(folder: Path) -> None:
         command=("/bin/bash",),
     )
     assert ended.stderr.splitlines() == ["1 of 1 runs", "code 3"]
+
+
+def test_signals_that_have_waited_are_one_interrupt() -> None:
+    """A second one would come in the middle of the ending that the first has begun."""
+    told = []
+    with interrupts.raised():
+        try:
+            try:
+                with interrupts.delayed():
+                    signal.raise_signal(signal.SIGTERM)
+                    signal.raise_signal(signal.SIGINT)
+                    told.append("whole")
+            except KeyboardInterrupt:
+                told.append("interrupted")
+                time.sleep(0.01)
+                told.append("ended")
+        except KeyboardInterrupt:
+            told.append("disturbed")
+    assert told == ["whole", "interrupted", "ended"]
+    assert not signal.sigpending()

@@ -22,9 +22,11 @@ from .spoiled_keys import KEYS
 from .spoiled_mcp import MCP
 from .spoiled_outcomes import OUTCOMES
 from .spoiled_queues import QUEUE
+from .spoiled_reads import READS
 from .spoiled_records import RECORDS
 from .spoiled_reports import REPORTS
 from .spoiled_routes import ROUTES
+from .spoiled_stops import STOPS
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
@@ -39,7 +41,7 @@ class Case:
     subject: str
 
 
-TABLES = (EXECUTIONS, ROUTES, ATTEMPTS, OUTCOMES, RECORDS, KEYS, MCP, QUEUE, CURSORS, REPORTS)
+TABLES = (EXECUTIONS, ROUTES, ATTEMPTS, OUTCOMES, RECORDS, KEYS, MCP, QUEUE, CURSORS, REPORTS, STOPS, READS)
 CASES = tuple(Case(*spoiled) for table in TABLES for spoiled in table)
 
 

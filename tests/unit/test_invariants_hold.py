@@ -182,6 +182,13 @@ def reply_lost_with_the_broker() -> Run:
     return run
 
 
+def lost_with_the_broker_as_warned() -> Run:
+    run = Run()
+    run.asked("d1", answer=(202, {"delegation_id": "id-d1", "status": "delegated", "warning": "not tracked"}))
+    run.entries += [NodeChanged(0.2, "broker", "killed"), NodeChanged(0.9, "broker", "started")]
+    return run
+
+
 def broker_never_back() -> Run:
     run = Run()
     run.asked("d1", answer=(202, {"delegation_id": "id-d1", "status": "delegated"}))
@@ -331,6 +338,7 @@ CORRECT: tuple[Callable[[], Run], ...] = (
     reply_lost_to_a_fault_of_the_link,
     reply_lost_with_the_broker,
     broker_never_back,
+    lost_with_the_broker_as_warned,
     without_ledger_and_inbox,
     ids_as_asyncpg_gives_them,
     answers_of_every_kind,

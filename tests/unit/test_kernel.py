@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import itertools
 import logging
 import os
@@ -142,6 +144,16 @@ def test_entropy_follows_the_seed() -> None:
     assert play(main, seed=1) != play(main, seed=2)
 
 
+def test_what_is_drawn_in_one_step_is_not_drawn_again_in_the_next() -> None:
+    async def draw() -> Any:
+        return uuid.uuid4(), random.random(), os.urandom(4)
+
+    with Simulation(1) as stepped, Simulation(1) as again:
+        first, second = stepped.run(draw()), stepped.run(draw())
+        assert all(mine != its for mine, its in zip(first, second, strict=True))
+        assert (first, second) == (again.run(draw()), again.run(draw()))
+
+
 def test_a_paused_node_stands_still_and_then_catches_up_in_order() -> None:
     async def main(sim: Simulation) -> list[tuple[str, float]]:
         seen: list[tuple[str, float]] = []
@@ -168,6 +180,44 @@ def test_a_paused_node_stands_still_and_then_catches_up_in_order() -> None:
         ("sleeper", 4.75),
         ("sleeper", 5.75),
     ]
+
+
+def test_a_node_that_exits_is_gone_alone_and_says_so() -> None:
+    async def main(sim: Simulation) -> list[str]:
+        seen: list[str] = []
+        node = sim.node("quitter")
+
+        def exited(reason: SystemExit) -> None:
+            node.kill()
+            seen.append(f"exited: {reason}")
+
+        async def bystander() -> None:
+            await asyncio.sleep(2)
+            seen.append("never said")
+
+        async def quitter() -> None:
+            await asyncio.sleep(1)
+            sys.exit("no disk")
+
+        node.on_exit = exited
+        node.spawn(bystander())
+        node.spawn(quitter())
+        await asyncio.sleep(10)
+        return seen
+
+    assert play(main) == ["exited: no disk"]
+
+
+def test_an_exit_that_nobody_expects_ends_the_simulation() -> None:
+    async def main(sim: Simulation) -> None:
+        async def quitter() -> None:
+            sys.exit("no disk")
+
+        sim.node("quitter").spawn(quitter())
+        await asyncio.sleep(10)
+
+    with pytest.raises(SystemExit, match="no disk"):
+        play(main)
 
 
 def test_timers_of_two_nodes_at_one_instant_come_in_either_order_but_keep_their_own() -> None:
@@ -262,3 +312,31 @@ def test_what_a_program_logs_when_its_world_is_thrown_away_is_not_heard(caplog: 
         simulation.run(main())
     logging.getLogger("program").error("and goes on")
     assert [record.message for record in caplog.records] == ["and goes on"]
+
+
+def test_what_awaits_in_its_finally_when_its_world_is_thrown_away_does_not_complain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is there again when it was closed, and goes on to the next callback when it is destroyed."""
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+
+    async def needs_a_loop() -> None:
+        asyncio.get_running_loop()
+
+    async def waits(never: asyncio.Future[None]) -> None:
+        await never
+
+    async def work() -> None:
+        async with contextlib.AsyncExitStack() as opened:
+            opened.push_async_callback(needs_a_loop)
+            for _ in range(2):
+                opened.push_async_callback(waits, asyncio.get_running_loop().create_future())
+
+    async def main(sim: Simulation) -> None:
+        sim.node("worker").spawn(work())
+        await asyncio.sleep(1)
+
+    play(main)
+    gc.collect()
+    assert complaints == []

@@ -49,6 +49,7 @@ faults:
   - on: {operation: first, point: response_read}
     disconnect: {operation: first, ending: reset}
   - {at: 2s, pause: agent:eve, for: 3s}
+  - {at: 3s, stop: broker, restart_after: 1s}
 expect:
   first: {answer: [202, none], status: [completed, failed], deliveries: [0, 1], inbox: ok, detail: x, text: done}
 """

@@ -70,7 +70,7 @@ def test_latency_with_jitter_never_reorders_and_is_seeded() -> None:
             writer.write(bytes([number]))
             await asyncio.sleep(0.002)
         assert await reader.readexactly(10) == bytes(range(10))
-        gaps.append([proxy._random.random()])
+        gaps.append([proxy._draws(1, "downstream").random()])
 
     play(check, seed=3)
     play(check, seed=3)
@@ -268,6 +268,32 @@ def test_down_cuts_live_connections_refuses_new_ones_and_comes_back_on_the_same_
         reader, writer = await connect(proxy)
         writer.write(b"back")
         assert await reader.readexactly(4) == b"back"
+
+    play(check)
+
+
+def test_a_connection_that_came_just_before_a_proxy_went_down_is_ended() -> None:
+    async def check(proxy: Proxy, upstream: Upstream) -> None:
+        proxy.add_toxic(toxic("down"))
+        side = proxy._accept()  # as asyncio does when the handshake was complete before the listener closed
+        assert proxy._connections == {}
+        assert side.transport is None
+
+    play(check)
+
+
+def test_a_toxic_is_changed_where_it_acts_and_for_those_who_come_later() -> None:
+    async def check(proxy: Proxy, upstream: Upstream) -> None:
+        proxy.add_toxic(toxic("limit_data", bytes=1))
+        live, writer = await connect(proxy)
+        proxy.update_toxic(toxic("limit_data", bytes=2))
+        writer.write(b"abc")
+        assert await read_to_end(live) == (b"ab", "fin")
+        later, writer = await connect(proxy)
+        writer.write(b"abc")
+        assert await read_to_end(later) == (b"ab", "fin")
+        with pytest.raises(ToxicNotFound, match="latency_downstream"):
+            proxy.update_toxic(toxic("latency"))
 
     play(check)
 

@@ -242,3 +242,33 @@ def test_triggers_of_two_protocols_are_refused() -> None:
                 proxy.watch(NthRequest(0), lambda: None)
 
     asyncio.run(run())
+
+
+def test_what_was_on_its_way_when_a_trigger_fired_is_not_touched() -> None:
+    async def run() -> None:
+        async with http_world() as (proxy, session, _):
+            proxy.add_toxic(Toxic("latency", attributes={"latency": 300}))
+            proxy.watch(NthResponse(2), lambda: proxy.add_toxic(Toxic("limit_data", attributes={"bytes": 0})))
+            # Both responses are held by the latency when the second one makes the trigger fire.
+            outcomes = await asyncio.gather(post(session), post(session))
+            assert sorted(outcomes, key=str, reverse=True) == [
+                (None, b"", "ServerDisconnectedError"),
+                (200, BODY, "ok"),
+            ]
+
+    asyncio.run(run())
+
+
+def test_a_trigger_can_be_called_off() -> None:
+    async def run() -> None:
+        async with http_world() as (proxy, session, _):
+            fired: list[str] = []
+            first = proxy.watch(NthRequest(1), lambda: fired.append("first"))
+            other = proxy.watch(NthRequest(1), lambda: fired.append("other"))
+            proxy.unwatch(first)
+            proxy.unwatch(first)
+            await post(session)
+            proxy.unwatch(other)  # it has fired
+            assert fired == ["other"]
+
+    asyncio.run(run())

@@ -55,7 +55,12 @@ async def world(handler: Handler | None = None, *, seed: int = 1) -> AsyncIterat
 
 async def connect(proxy: Proxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A client's connection through the proxy."""
-    return await asyncio.open_connection("127.0.0.1", proxy.port)
+    return await connect_to(proxy.port)
+
+
+async def connect_to(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to a port on loopback."""
+    return await asyncio.open_connection("127.0.0.1", port)
 
 
 async def read_to_end(reader: asyncio.StreamReader) -> tuple[bytes, str]:

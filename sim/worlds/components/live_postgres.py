@@ -5,20 +5,28 @@ The harness talks to it straight, not through the links that faults strike.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from sim.worlds.components import containers
+from sim.worlds.components.containers import Container
 from sim.worlds.components.postgres import FOR_CLIENTS, EmbeddedPostgres, PostgresUnavailable
 from sim.worlds.components.processes import ComponentFailed
+from sim.worlds.components.run_record import RunRecord
 
 DATABASE_PREFIX = "fumble_live_"
 _ASK_WITHIN_S = 10.0
+_START_WITHIN_S = 60.0
+_TRY_FOR_S = 2.0
+_USER, _PORT = "postgres", 5432  # in a container
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +54,11 @@ class LivePostgres:
 
 
 @contextmanager
-def obtained(where: str) -> Iterator[LivePostgres]:
-    """A server for the length of a block. `where`: `auto`, `embedded`, `docker` or a DSN. Raises ComponentFailed."""
+def obtained(where: str, *, record: RunRecord) -> Iterator[LivePostgres]:
+    """A server for the length of a block. `where`: `auto`, `embedded`, `docker` or a DSN.
+
+    `record`: where its container is noted. Raises ComponentFailed.
+    """
     if where in ("auto", "embedded"):
         try:
             server = EmbeddedPostgres(listen_tcp=True, settings=FOR_CLIENTS)
@@ -58,10 +69,7 @@ def obtained(where: str) -> Iterator[LivePostgres]:
         finally:
             server.stop()
     elif where == "docker":
-        from sim.worlds.components.containers import postgres_container
-
-        with postgres_container() as (dsn, image):
-            yield LivePostgres(dsn, f"container {image}")
+        yield from _in_container(record)
     else:
         parts = urlsplit(where)
         if parts.scheme not in ("postgres", "postgresql") or not parts.hostname or not parts.username:
@@ -69,6 +77,49 @@ def obtained(where: str) -> Iterator[LivePostgres]:
                 "--postgres: this is no DSN of a server; write postgresql://user:password@host:5432/postgres"
             )
         yield LivePostgres(where, "as named", is_named=True)
+
+
+def _in_container(record: RunRecord) -> Iterator[LivePostgres]:
+    password = secrets.token_hex(16)
+    settings = [f"{name}={value}" for name, value in {**FOR_CLIENTS, "fsync": "off"}.items()]
+    with containers.running(
+        containers.POSTGRES,
+        ["postgres", *(word for setting in settings for word in ("-c", setting))],
+        env={"POSTGRES_USER": _USER, "POSTGRES_PASSWORD": password, "POSTGRES_DB": _USER},
+        port=_PORT,
+        record=record,
+    ) as container:
+        host, port, version = _when_it_answers(container, password)
+        dsn = f"postgresql://{_USER}:{password}@{host}:{port}/{_USER}"
+        yield LivePostgres(dsn, f"container {containers.POSTGRES.image}", version)
+
+
+def _when_it_answers(container: Container, password: str) -> tuple[str, int, str]:
+    """Host, port and version. That the password is right shows that the server is the container's."""
+    give_up_s = time.monotonic() + _START_WITHIN_S
+    while True:
+        if (code := container.exit_code) is not None:
+            raise container.failure(f"ended with exit code {code}")
+        try:
+            addresses = container.addresses(_PORT)
+        except ComponentFailed:
+            if container.exit_code is None:
+                raise
+            continue
+        for host, port in addresses:
+            with suppress(OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+                return host, port, asyncio.run(_version(host, port, password))
+        if time.monotonic() > give_up_s:
+            raise container.failure(f"does not answer after {_START_WITHIN_S:g} s")
+        time.sleep(0.05)
+
+
+async def _version(host: str, port: int, password: str) -> str:
+    async with asyncio.timeout(_TRY_FOR_S):
+        session = await asyncpg.connect(host=host, port=port, user=_USER, password=password, database=_USER, ssl=False)
+    version = session.get_settings().server_version
+    await session.close(timeout=_TRY_FOR_S)
+    return str(version)
 
 
 @contextmanager
@@ -124,6 +175,4 @@ def _home(server: LivePostgres) -> str:
 
 def _hurry() -> float:
     """Scenario seconds in a real one, on the present loop."""
-    import asyncio
-
     return float(getattr(asyncio.get_running_loop(), "scale", 1.0))

@@ -71,7 +71,12 @@ class Child:
     @property
     def ended(self) -> bool:
         """Whether it has ended."""
-        return self.popen.poll() is not None
+        return self.exit_code is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; less than 0 after a signal."""
+        return self.popen.poll()
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, if it is still there."""
@@ -97,11 +102,15 @@ class Child:
             self.popen.wait()
         self._close_pipes()
 
+    async def over(self) -> None:
+        """Return when it has ended, for whatever reason."""
+        while not self.ended:  # noqa: ASYNC110
+            # A process does not call back.
+            await asyncio.sleep(0.01 * getattr(asyncio.get_running_loop(), "scale", 1.0))
+
     def failure(self, problem: str) -> ComponentFailed:
         """An error that says what its log ends with."""
-        lines = self.log.read_text(errors="backslashreplace").splitlines()[-_TAIL_LINES:] if self.log.exists() else []
-        said = "".join(f"\n  | {line}" for line in lines) or "\n  (it said nothing)"
-        return ComponentFailed(f"{self.name} {problem}; the end of its log:{said}")
+        return failure(self.name, problem, self.log.read_text(errors="backslashreplace") if self.log.exists() else "")
 
     async def listening(self, port: int, *, within_s: float) -> None:
         """Return when it accepts connections on `port`. `within_s` is real time. Raises ComponentFailed."""
@@ -112,6 +121,12 @@ class Child:
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
+
+
+def failure(name: str, problem: str, log: str) -> ComponentFailed:
+    """An error that says what a log ends with."""
+    said = "".join(f"\n  | {line}" for line in log.splitlines()[-_TAIL_LINES:]) or "\n  (it said nothing)"
+    return ComponentFailed(f"{name} {problem}; the end of its log:{said}")
 
 
 async def listening(name: str, host: str, port: int, *, within_s: float, child: Child | None = None) -> None:

@@ -66,24 +66,30 @@ class RunRecord:
 
 def record_of_this_process() -> RunRecord:
     """The record that this process may write."""
-    return RunRecord(_folder() / f"{os.getpid()}.json")
+    return RunRecord(folder() / f"{os.getpid()}.json")
 
 
 def leftovers() -> list[Leftover]:
     """What runs that are over have left behind."""
     found: list[Leftover] = []
-    for file in sorted(_folder().glob("*.json")):
+    for file in sorted(folder().glob("*.json")):
         try:
             record = json.loads(file.read_text())
             pid, born, things = record["pid"], record["born"], record["things"]
         except (OSError, ValueError, KeyError):
             continue
         if _born(pid) != born:
-            found.extend(Leftover(str(kind), str(where)) for kind, where in things)
+            found.extend(Leftover(str(kind), str(where)) for kind, where in things if _may_be_there(kind, where))
     return found
 
 
-def _folder() -> Path:
+def _may_be_there(kind: str, where: str) -> bool:
+    """A folder that somebody has removed is nothing to complain of; of all else only its owner can tell."""
+    return kind != "folder" or Path(where).exists()
+
+
+def folder() -> Path:
+    """Where records are; who has removed what a run left deletes its record too."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "fumble" / "runs"
 

@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from fakes.toxiproxy.toxics import Toxic
+from sim.worlds.components import containers
 from sim.worlds.components.processes import Child, ComponentFailed, Port
+from sim.worlds.components.run_record import RunRecord
 
 ANSWER_WITHIN_S = 5.0
 START_WITHIN_S = 20.0
@@ -130,20 +132,17 @@ def toxiproxy_get(path: str) -> Any:
 
 
 @contextmanager
-def obtained(where: str, *, folder: Path) -> Iterator[Toxiproxy]:
+def obtained(where: str, *, folder: Path, record: RunRecord) -> Iterator[Toxiproxy]:
     """A server for the length of a block. `where`: `auto`, `embedded`, `path`, a path, `docker`, or a URL.
 
-    Raises ComponentFailed.
+    `folder`: where its log goes; `record`: where its container is noted. Raises ComponentFailed.
     """
     if where == "auto":
         where = "path" if shutil.which(BINARY) else "embedded"
     if "://" in where:
         yield from _at(where)
     elif where == "docker":
-        from sim.worlds.components.containers import toxiproxy_container
-
-        with toxiproxy_container() as (host, port, image):
-            yield Toxiproxy(host, port, f"container {image}")
+        yield from _in_container(record)
     else:
         yield from _started(where, folder=folder)
 
@@ -186,15 +185,46 @@ def _started(where: str, *, folder: Path) -> Iterator[Toxiproxy]:
         port.release()
 
 
-def _until_it_answers(server: Toxiproxy, child: Child) -> None:
+def _in_container(record: RunRecord) -> Iterator[Toxiproxy]:
+    """On this machine's own network: it has to reach what listens on our loopback, and its proxies take any port."""
+    if sys.platform != "linux":
+        raise ComponentFailed(
+            "--toxiproxy docker works on Linux only: elsewhere containers run in a virtual machine, from which the "
+            f"broker and the agents cannot be reached; fix: use embedded, or {GO_INSTALL}"
+        )
+    port = Port()
+    server = Toxiproxy("127.0.0.1", port.number, f"container {containers.TOXIPROXY.image}")
+    command = ["-host", "127.0.0.1", "-port", str(port.number), "-seed", "1"]
+    try:
+        with containers.running(containers.TOXIPROXY, command, record=record) as container:
+            _until_it_answers(server, container, "; the engine has to be on this machine, and not in a virtual one")
+            yield server
+    finally:
+        server.close()
+        port.release()
+
+
+class Started(Protocol):
+    """A program or a container."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+
+    def failure(self, problem: str) -> ComponentFailed:
+        """An error that says what its log ends with."""
+
+
+def _until_it_answers(server: Toxiproxy, started: Started, hint: str = "") -> None:
     give_up_s = time.monotonic() + START_WITHIN_S
     while True:
         try:
             server.version()
             return
         except ComponentFailed:
-            if child.ended:
-                raise child.failure(f"ended with exit code {child.popen.returncode}") from None
+            if (code := started.exit_code) is not None:
+                raise started.failure(f"ended with exit code {code}") from None
             if time.monotonic() > give_up_s:
-                raise child.failure(f"does not answer after {START_WITHIN_S:g} s") from None
+                problem = f"does not answer at {server.address} after {START_WITHIN_S:g} s{hint}"
+                raise started.failure(problem) from None
             time.sleep(0.02)

@@ -88,6 +88,18 @@ class LiveAgent:
             self._end(self._child)
             self._child = None
 
+    async def leave(self) -> bool:
+        """Ask it to end, and wait until it is gone; False if it was killed before."""
+        child = self._child
+        if child is not None:
+            assert child.popen.stdin is not None
+            child.popen.stdin.close()
+            await child.over()
+            if self._child is not child:
+                return False
+            self.kill()
+        return True
+
     def close(self) -> None:
         """The run is over."""
         if self._child is not None:

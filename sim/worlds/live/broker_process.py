@@ -44,10 +44,12 @@ class LiveBroker:
         self._log = folder / "broker.log"
         self._warm = [self._warm_up() for _ in range(starts)]
         self._child: Child | None = None
+        self._asked = False
 
     def start(self) -> None:
         """Let it run; `ready` waits until it listens. Raises ComponentFailed."""
         self._child = self._warm.pop() if self._warm else self._warm_up()
+        self._asked = False
         stdin = self._child.popen.stdin
         assert stdin is not None
         with suppress(BrokenPipeError):  # it ended: waiting for it will say so
@@ -68,6 +70,24 @@ class LiveBroker:
         if self._child is not None:
             self._child.kill()
             self._child = None
+
+    async def leave(self) -> bool:
+        """Ask it to end, and wait until it is gone; False if it was killed before."""
+        child = self._child
+        if child is not None:
+            self._asked = True
+            child.signal(signal.SIGTERM)
+            await child.over()
+            if self._child is not child:
+                return False
+            self.kill()
+        return True
+
+    def ended(self) -> str | None:
+        """How it ended, if nobody had asked it to."""
+        if self._child is None or self._asked or not self._child.ended:
+            return None
+        return f"exit code {self._child.popen.returncode}"
 
     def close(self) -> None:
         """The run is over."""

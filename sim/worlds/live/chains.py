@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from fakes.toxiproxy.connection import Observer
-from fakes.toxiproxy.proxy import Proxy
+from fakes.toxiproxy.proxy import Observer, Proxy
 from fakes.toxiproxy.toxics import Toxic
 from sim.scenario.model import AddToxic, Down, OnCommit, OnQuery, OnRequest, OnResponse, OnStatus, Scenario, Trigger
+from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.components.toxiproxy import Toxiproxy
 from sim.worlds.links import BROKER_DATABASE, watched
 from sim.worlds.world import Undo
@@ -53,9 +53,17 @@ class Chains:
         self.entrances: dict[str, tuple[str, int]] = {}
 
     async def build(
-        self, scenario: Scenario, ends: Mapping[str, tuple[str, int]], *, observe: Callable[[], Observer] | None
+        self,
+        scenario: Scenario,
+        ends: Mapping[str, tuple[str, int]],
+        *,
+        observe: Callable[[], Observer] | None,
+        ports: Mapping[str, int],
     ) -> None:
-        """Make every link that leads to one of `ends`. `observe`, if given, watches its database link."""
+        """Make every link that leads to one of `ends`. `observe`, if given, watches its database link.
+
+        `ports`: where links have to begin; 0, or not there: anywhere. Raises ComponentFailed.
+        """
         fronts = {
             fault.when.link for fault in scenario.faults if isinstance(fault.when, OnRequest | OnQuery | OnCommit)
         }
@@ -70,8 +78,8 @@ class Chains:
                 chain.proxied = f"{self._prefix}{link}"
                 end = ("127.0.0.1", self._toxiproxy.create(chain.proxied, upstream=end))
             watching = observe if link == BROKER_DATABASE else None
-            if link in fronts or watching is not None:
-                chain.front = await _tap(link, end, watching)
+            if link in fronts or watching is not None or ports.get(link):
+                chain.front = await _tap(link, end, watching, port=ports.get(link, 0))
                 end = ("127.0.0.1", chain.front.port)
             self.entrances[link] = end
 
@@ -153,15 +161,20 @@ def hurried(attributes: Mapping[str, int], time_scale: float) -> dict[str, int]:
     return changed
 
 
-async def _tap(link: str, end: tuple[str, int], observe: Callable[[], Observer] | None = None) -> Proxy:
+async def _tap(
+    link: str, end: tuple[str, int], observe: Callable[[], Observer] | None = None, *, port: int = 0
+) -> Proxy:
     tap = Proxy(
         link,
         "127.0.0.1",
-        0,
+        port,
         *end,
         random=random.Random(0),
         protocol="postgres" if link == BROKER_DATABASE else "http",
         observe=observe,
     )
-    await tap.start()
+    try:
+        await tap.start()
+    except OSError as error:
+        raise ComponentFailed(f"{link}: cannot listen on 127.0.0.1:{port}: {error.strerror}") from None
     return tap

@@ -7,7 +7,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,10 +16,13 @@ from sim import interrupts
 from sim.invariants.verdict import judge
 from sim.scenario.model import Scenario
 from sim.worlds.components import live_postgres, toxiproxy
-from sim.worlds.components.live_postgres import LivePostgres
 from sim.worlds.components.run_record import RunRecord, record_of_this_process
 from sim.worlds.components.toxiproxy import Toxiproxy
 from sim.worlds.live.clock import ScaledLoop
+from sim.worlds.live.foreign import Foreign
+from sim.worlds.live.foreign_broker import ForeignBrokers
+from sim.worlds.live.own_broker import OwnBrokers
+from sim.worlds.live.under_test import Brokers
 from sim.worlds.live.world import LiveWorld
 from sim.worlds.run import Run
 
@@ -30,7 +33,7 @@ T = TypeVar("T")
 class LiveSession:
     """What stays up between runs. `play` may be called again and again."""
 
-    postgres: LivePostgres
+    brokers: Brokers
     toxiproxy: Toxiproxy
     folder: Path
     time_scale: float
@@ -49,13 +52,12 @@ class LiveSession:
             virtual_s=lasted_s,
             cpu_s=time.process_time() - cpu_s,
             wall_s=time.perf_counter() - began_s,
-            replay=f"fumble live {shlex.quote(scenario.path)}",
+            replay=f"fumble live {shlex.quote(scenario.path)}{self.brokers.options}",
         )
 
     async def _play(self, scenario: Scenario) -> tuple[LiveWorld, float]:
         world = LiveWorld(
-            scenario,
-            postgres=self.postgres,
+            self.brokers.for_run(scenario, time_scale=self.time_scale),
             toxiproxy=self.toxiproxy,
             folder=self.folder,
             time_scale=self.time_scale,
@@ -70,20 +72,43 @@ class LiveSession:
 
 @contextmanager
 def live_session(
-    *, postgres: str, toxiproxy_at: str, time_scale: float, logs: Path | None = None
+    *,
+    postgres: str,
+    toxiproxy_at: str,
+    time_scale: float,
+    logs: Path | None = None,
+    foreign: Foreign | None = None,
 ) -> Iterator[LiveSession]:
     """Everything that a live world needs, for the length of a block. Raises ComponentFailed.
 
-    `logs`: a folder in which the logs of all processes stay; None: they are thrown away.
+    `logs`: a folder in which the logs of all processes stay; None: they are thrown away. `foreign`: the broker to play
+    against; None: ours, with a database at `postgres`.
     """
     record = record_of_this_process()
-    with (
-        tempfile.TemporaryDirectory(prefix="fumble-live-") as temporary,
-        record.holding("folder", temporary),
-        live_postgres.obtained(postgres) as server,
-        toxiproxy.obtained(toxiproxy_at, folder=(folder := logs or Path(temporary))) as proxy,
-    ):
-        yield LiveSession(server, proxy, folder, time_scale, record)
+    with ExitStack() as stack:
+        temporary = stack.enter_context(_temporary_folder(record))
+        folder = logs or Path(temporary)
+        brokers: Brokers
+        if foreign is None:
+            server = stack.enter_context(live_postgres.obtained(postgres, record=record))
+            brokers = OwnBrokers(server, folder, record)
+        else:
+            brokers = ForeignBrokers(foreign, folder)
+        proxy = stack.enter_context(toxiproxy.obtained(toxiproxy_at, folder=folder, record=record))
+        yield LiveSession(brokers, proxy, folder, time_scale, record)
+
+
+@contextmanager
+def _temporary_folder(record: RunRecord) -> Iterator[str]:
+    """It is no longer noted when it is removed, whatever was the reason."""
+    folder = tempfile.TemporaryDirectory(prefix="fumble-live-")
+    with ExitStack() as noted:
+        noted.enter_context(record.holding("folder", folder.name))
+        try:
+            yield folder.name
+        finally:
+            folder.cleanup()
+            noted.close()
 
 
 def run_on_loop(coroutine: Coroutine[Any, Any, T], time_scale: float) -> T:

@@ -1,7 +1,8 @@
-"""The live world: broker and agents as processes, Toxiproxy between them, a Postgres of its own, real time.
+"""The live world: broker and agents as processes, Toxiproxy between them, real time.
 
 One `LiveWorld` is made for one run, on a `ScaledLoop`, and torn down after it. Its seconds are the scenario's; the
-times that other processes write down are stretched to them when they are read.
+times that other processes write down are stretched to them when they are read. Which broker it is, ours or another,
+it does not know: that is its `UnderTest`.
 """
 
 from __future__ import annotations
@@ -10,37 +11,31 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-
 from fakes.agent import AgentSaw
-from fakes.toxiproxy.connection import Observer
+from fakes.toxiproxy.proxy import Observer
 from fakes.watcher import Event, Watcher
-from reference_impl.config import Config
-from sim.history import Broadcast, Contact, Final, History, ModeRead, Row
-from sim.scenario.model import AddToxic, Kill, Scenario, Trigger
-from sim.worlds.broker_settings import configured, flags_of
-from sim.worlds.components import live_postgres
-from sim.worlds.components.live_postgres import LivePostgres
-from sim.worlds.components.processes import ComponentFailed, Port
+from sim.history import Broadcast, Contact, Final, History, ModeRead, NodeChanged, Row
+from sim.scenario.model import AddToxic, Trigger
+from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.components.run_record import RunRecord
 from sim.worlds.components.toxiproxy import Toxiproxy
-from sim.worlds.last_look import get_once, look_last
+from sim.worlds.last_look import NotAsAgreed, get_once, look_last
 from sim.worlds.links import BROKER_AGENT, BROKER_DATABASE, CLIENT_BROKER
 from sim.worlds.live.agents import LiveAgent
-from sim.worlds.live.broker_process import LiveBroker, environment_of, hurried
 from sim.worlds.live.chains import Chains
 from sim.worlds.live.clock import ScaledLoop
+from sim.worlds.live.under_test import Machine, UnderTest, starts
 from sim.worlds.mode_reads import ModeReadObserver
 from sim.worlds.play import Player
-from sim.worlds.tables import FINAL_ROWS, STATUSES, insert_workspaces, members_of, read_rows
 from sim.worlds.world import Undo
 
 WATCHING_WITHIN_S = 10.0
+ANSWERS_WITHIN_S = 10.0
+"""Real time that one question of the last look may take."""
 
 
 class LiveWorld:
@@ -48,31 +43,24 @@ class LiveWorld:
 
     def __init__(
         self,
-        scenario: Scenario,
+        broker: UnderTest,
         *,
-        postgres: LivePostgres,
         toxiproxy: Toxiproxy,
         folder: Path,
         time_scale: float,
         record: RunRecord,
     ) -> None:
         """`folder`: where the processes' logs go. `record`: where it is noted what would outlive us."""
-        self._scenario = scenario
-        self._postgres = postgres
-        self._folder = folder
+        self._broker = broker
+        self._scenario = scenario = broker.scenario
         self._time_scale = time_scale
-        self._port = Port()
-        self._config = configured(
-            Config(host="127.0.0.1", port=self._port.number, environment="development", allow_loopback=True), scenario
-        )
-        members = members_of(scenario)
-        self.history = History(members, flags_of(self._config), watches_database=True)
+        self.history = History(broker.members, broker.flags, watches_database=broker.watches_database)
         self._agents = {
             workspace.name: LiveAgent(
                 workspace.name,
                 behaviours=workspace.agent,
                 time_scale=time_scale,
-                starts=_starts(scenario, f"agent:{workspace.name}"),
+                starts=starts(scenario, f"agent:{workspace.name}"),
                 folder=folder,
                 observe=self._agent_saw,
             )
@@ -83,11 +71,9 @@ class LiveWorld:
         self._chains = Chains(toxiproxy, prefix=self._prefix, time_scale=time_scale)
         self._record = record
         self._noted = ExitStack()
-        self._broker: LiveBroker | None = None
-        self._database = ""
-        self._rows: asyncpg.Connection[asyncpg.Record] | None = None
         self._clients: set[asyncio.Task[None]] = set()
         self._began_s = 0.0
+        self._broker_ended = False
         self._trouble: asyncio.Future[None] | None = None
 
     # --- the run -------------------------------------------------------------------------------------------------
@@ -95,84 +81,83 @@ class LiveWorld:
     async def play(self) -> None:
         """Set everything up, let the player play, leave the history behind. Raises ComponentFailed."""
         await self.set_up()
-        self.begin_at(asyncio.get_running_loop().time())
-        await self.as_long_as_well(Player(self._scenario, self.history, self).play())
+        await self.begin_at(asyncio.get_running_loop().time())
+        await self.as_long_as_well(self._player().play())
         self.history.entries.sort(key=lambda entry: entry.at_s)
 
     async def set_up(self) -> None:
         """Start everything that takes part. Raises ComponentFailed."""
-        self._database = await live_postgres.create_database(self._postgres)
-        if self._postgres.is_named:
-            host, port = self._postgres.address
-            self._noted.enter_context(self._record.holding("database", f"{self._database} on {host}:{port}"))
+        await self._broker.prepare()
         if self._toxiproxy.is_named:
             self._noted.enter_context(self._record.holding("proxies", f"{self._prefix}* on {self._toxiproxy.address}"))
-        self._rows = await live_postgres.connect(self._postgres, self._database)
         ends = {
-            CLIENT_BROKER: ("127.0.0.1", self._config.port),
-            BROKER_DATABASE: self._postgres.address,
+            CLIENT_BROKER: self._broker.address,
             **{BROKER_AGENT + name: ("127.0.0.1", agent.port) for name, agent in self._agents.items()},
         }
-        await self._chains.build(self._scenario, ends, observe=self.database_observer())
-        if statement := insert_workspaces(self.history.members, self.agent_url):
-            await self._rows.execute(statement)
+        if self._broker.database is not None:
+            ends[BROKER_DATABASE] = self._broker.database
+        await self._chains.build(
+            self._scenario,
+            ends,
+            observe=self.database_observer(),
+            ports={BROKER_DATABASE: self._broker.database_listen},
+        )
         for agent in self._agents.values():
             agent.start()
         for agent in self._agents.values():
             await agent.ready()
-        url = self._postgres.dsn_of(self._database, address=self._chains.entrances[BROKER_DATABASE])
-        config = replace(hurried(self._config, self._time_scale), database_url=url)
-        starts = _starts(self._scenario, "broker")
-        self._broker = LiveBroker(environment_of(config), port=self._port, starts=starts, folder=self._folder)
-        self._broker.start()
-        await self._broker.ready()
+        await self._broker.start(self.agent_url, self._chains.entrances.get(BROKER_DATABASE))
+        self.history.members = self._broker.members
         if self._scenario.watch is not None:
             await self._start_watching()
 
-    def begin_at(self, loop_s: float) -> None:
+    async def begin_at(self, loop_s: float) -> None:
         """Let the run's clock stand at zero when the loop's reads `loop_s`, now or a moment ago."""
-        loop = asyncio.get_running_loop()
+        clock = await self._broker.clock()
         self._began_s = loop_s
-        self.history.epoch = datetime.now(UTC) - timedelta(seconds=(loop.time() - loop_s) / self._time_scale)
+        ago_s = (asyncio.get_running_loop().time() - loop_s) / self._time_scale
+        self.history.epoch = None if clock is None else clock - timedelta(seconds=ago_s)
 
     async def as_long_as_well(self, playing: Coroutine[Any, Any, None]) -> None:
         """Play until the end, or until something goes wrong within a connection's protocol. Raises ComponentFailed."""
         self._trouble = asyncio.get_running_loop().create_future()
-        task = asyncio.ensure_future(playing)
+        task = self.start_client(playing)
         await asyncio.wait([task, self._trouble], return_when=asyncio.FIRST_COMPLETED)
         if self._trouble.done():
-            task.cancel()
             self._trouble.result()
         await task
 
     def database_observer(self) -> Callable[[], Observer] | None:
         """What watches each of the broker's database connections; None: nothing does, and no tap is in the way."""
-        return self._mode_reads
+        return self._mode_reads if self._broker.watches_database else None
 
     async def close(self) -> None:
         """End everything that was started for the run."""
         for task in self._clients:
             task.cancel()
-        if self._broker is not None:
-            self._broker.close()
+        if self._clients:
+            await asyncio.wait(self._clients)
         for agent in self._agents.values():
             agent.close()
-        self._port.release()
-        await self._chains.close()
-        if self._rows is not None:
-            await self._rows.close()
-        if self._database:
-            await live_postgres.drop_database(self._postgres, self._database)
+        try:
+            await self._broker.close()
+        finally:
+            await self._chains.close()
         self._noted.close()
 
+    def _player(self) -> Player:
+        broker = self._broker
+        return Player(self._scenario, self.history, self, dialect=broker.dialect, settling=broker.settling)
+
     async def _start_watching(self) -> None:
-        watcher = Watcher(f"http://127.0.0.1:{self._config.port}/ws", on_event=self._broadcast)
+        (host, port), path = self._broker.address, self._broker.dialect.path("events")
+        watcher = Watcher(f"http://{host}:{port}{path}", headers=self._broker.dialect.headers, on_event=self._broadcast)
         self.start_client(watcher.run())
         try:
             async with asyncio.timeout(WATCHING_WITHIN_S * self._time_scale):
                 await watcher.connected.wait()
         except TimeoutError:
-            raise ComponentFailed("the broker does not answer at /ws, where its events are watched") from None
+            raise ComponentFailed(f"the broker does not answer at {path}, where its events are watched") from None
 
     # --- what is observed ----------------------------------------------------------------------------------------
 
@@ -216,8 +201,8 @@ class LiveWorld:
 
     def agent_url(self, workspace: str) -> str:
         """Where the broker reaches a workspace's agent."""
-        host, port = self._chains.entrances[BROKER_AGENT + workspace]
-        return f"http://{host}:{port}/"
+        _, port = self._chains.entrances[BROKER_AGENT + workspace]
+        return f"http://{self._broker.agent_host}:{port}/"
 
     def start_client(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a client's work."""
@@ -242,6 +227,15 @@ class LiveWorld:
         """Power cut."""
         self._machine(node).kill()
 
+    def stop(self, node: str, gone: Callable[[], None]) -> None:
+        """SIGTERM."""
+
+        async def leave() -> None:
+            if await self._machine(node).leave():
+                gone()
+
+        self.start_client(leave())
+
     def start(self, node: str) -> None:
         """Start the node's program again."""
         self._machine(node).start()
@@ -253,25 +247,40 @@ class LiveWorld:
         asyncio.get_running_loop().call_later(duration_s, machine.go_on)
 
     async def statuses(self) -> Mapping[str, str]:
-        """Straight from the database."""
-        return {str(row[0]): str(row[1]) for row in await self._ask(STATUSES)}
+        """What the broker under test tells."""
+        self._see_whether_it_runs()
+        try:
+            return await self._broker.statuses()
+        except NotAsAgreed as error:
+            raise ComponentFailed(f"the broker: {error}") from None
 
     async def final(self, callers: Sequence[str]) -> Final:
-        """Rows straight from the database; each caller's inbox through its reference poller, and its listing."""
-        inbox, listing = await look_last(self._get, self.history.members, callers, run_s=self.now_s())
-        (row,) = await self._ask(FINAL_ROWS)
-        rows = {table: self._stretched(rows) for table, rows in read_rows(row[0]).items()}
-        return Final(self.now_s(), rows, inbox, listing)
-
-    async def _ask(self, query: str) -> list[asyncpg.Record]:
-        assert self._rows is not None
+        """Its rows, if they can be seen; each caller's inbox through its reference poller, and its listing."""
+        self._see_whether_it_runs()
+        dialect, members = self._broker.dialect, self.history.members
         try:
-            return await self._rows.fetch(query)
-        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
-            raise ComponentFailed(f"Postgres ({self._postgres.what}) is gone: {error}") from None
+            inbox, listing = await look_last(
+                self._get,
+                dialect,
+                members,
+                callers,
+                run_s=self.now_s(),
+                ask_again_s=self._broker.settling.ask_again_s,
+            )
+        except NotAsAgreed as error:
+            raise ComponentFailed(f"the broker: {error}") from None
+        rows = await self._broker.rows()
+        stretched = None if rows is None else {table: self._stretched(those) for table, those in rows.items()}
+        return Final(self.now_s(), stretched, inbox, listing)
 
-    async def _get(self, path: str) -> tuple[int, Any]:
-        return await get_once(*self.broker_address(), path)
+    def _see_whether_it_runs(self) -> None:
+        if not self._broker_ended and (how := self._broker.ended()) is not None:
+            self._broker_ended = True
+            self.history.add(NodeChanged(self.now_s(), "broker", "stopped", how))
+
+    async def _get(self, path: str, headers: Mapping[str, str]) -> tuple[int, Any]:
+        async with asyncio.timeout(ANSWERS_WITHIN_S * self._time_scale):
+            return await get_once(*self.broker_address(), path, headers)
 
     def _stretched(self, rows: Sequence[Row]) -> list[Row]:
         """Rows whose times are on the scenario's clock."""
@@ -291,13 +300,5 @@ class LiveWorld:
             if self._trouble is not None and not self._trouble.done():
                 self._trouble.set_exception(error)
 
-    def _machine(self, node: str) -> LiveBroker | LiveAgent:
-        if node == "broker":
-            assert self._broker is not None
-            return self._broker
-        return self._agents[node.removeprefix("agent:")]
-
-
-def _starts(scenario: Scenario, node: str) -> int:
-    """How often a node's program is started: at first, and after each power cut."""
-    return 1 + sum(isinstance(fault.do, Kill) and fault.do.node == node for fault in scenario.faults)
+    def _machine(self, node: str) -> Machine:
+        return self._broker.machine if node == "broker" else self._agents[node.removeprefix("agent:")]

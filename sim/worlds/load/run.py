@@ -90,7 +90,7 @@ class LoadPlay:
         await self.world.set_up()
         try:
             began = await self._start()
-            self.world.begin_at(asyncio.get_running_loop().time() - (time.monotonic() - began.monotonic_s))
+            await self.world.begin_at(asyncio.get_running_loop().time() - (time.monotonic() - began.monotonic_s))
             await self._go_on()
         finally:
             if self._locust is not None:
@@ -180,7 +180,7 @@ class LoadPlay:
 
     async def _sample(self) -> None:
         while True:
-            (row,) = await self.world.ask(_OPEN)
+            (row,) = await self.world.database.ask(_OPEN)
             self._on_way = row[2]
             self.samples.append(Sample(self.world.now_s(), row[0], row[1]))
             await asyncio.sleep(SAMPLE_S)
@@ -205,7 +205,7 @@ class LoadPlay:
             workers=self.workers + self.expected,
             aftermath_s=self.load.gates.recovery_s or 0.0,
         )
-        conclusion = await conclude(evidence, world, partial(read_to_the_end, world))
+        conclusion = await conclude(evidence, world.database, partial(read_to_the_end, world))
         return LoadRun(
             scenario=self.scenario,
             duration_s=self.duration_s,

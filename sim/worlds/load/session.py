@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sim.scenario.load import Load
 from sim.scenario.model import Scenario
+from sim.worlds.live.own_broker import OwnBroker
 from sim.worlds.live.session import LiveSession, run_on_loop
 from sim.worlds.load.run import LoadPlay, LoadRun
 from sim.worlds.load.world import LoadWorld
@@ -34,9 +35,9 @@ def play_load(
     folder.mkdir()
 
     async def play() -> LoadRun:
-        world = LoadWorld(
-            scenario, postgres=session.postgres, toxiproxy=session.toxiproxy, folder=folder, record=session.record
-        )
+        broker = session.brokers.for_run(scenario, time_scale=1.0)
+        assert isinstance(broker, OwnBroker), "only our own broker is put under load"
+        world = LoadWorld(broker, toxiproxy=session.toxiproxy, folder=folder, record=session.record)
         file = locustfile or Path(scenario.path).with_name(LOCUSTFILE)
         try:
             return await LoadPlay(

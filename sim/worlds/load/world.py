@@ -6,39 +6,27 @@ this process, which would then be what is measured. So INV-10 is not judged unde
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-import asyncpg
-
 from fakes.agent import AgentSaw
-from fakes.toxiproxy.connection import Observer
+from fakes.toxiproxy.proxy import Observer
 from sim.history import History
-from sim.scenario.model import Scenario
-from sim.worlds.components.live_postgres import LivePostgres
-from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.components.run_record import RunRecord
 from sim.worlds.components.toxiproxy import Toxiproxy
+from sim.worlds.live.own_broker import OwnBroker
 from sim.worlds.live.world import LiveWorld
 from sim.worlds.load.contacts import ContactFile
-
-_BATCH = 2000
 
 
 class LoadWorld(LiveWorld):
     """One world for one load; its time is real."""
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        *,
-        postgres: LivePostgres,
-        toxiproxy: Toxiproxy,
-        folder: Path,
-        record: RunRecord,
-    ) -> None:
-        super().__init__(scenario, postgres=postgres, toxiproxy=toxiproxy, folder=folder, time_scale=1.0, record=record)
+    def __init__(self, broker: OwnBroker, *, toxiproxy: Toxiproxy, folder: Path, record: RunRecord) -> None:
+        super().__init__(broker, toxiproxy=toxiproxy, folder=folder, time_scale=1.0, record=record)
         self.history = History(self.history.members, self.history.flags)
+        self.database = broker
+        """What its tables can be asked through."""
         self.contacts = ContactFile(folder / "agents.contacts")
 
     def database_observer(self) -> Callable[[], Observer] | None:
@@ -46,27 +34,8 @@ class LoadWorld(LiveWorld):
         return None
 
     def broker_has_ended(self) -> bool:
-        """Whether the broker's process is gone although nobody killed it."""
-        return self._broker is not None and self._broker.has_ended()
-
-    async def ask(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        """Rows, straight from the database. Raises ComponentFailed."""
-        assert self._rows is not None
-        try:
-            return await self._rows.fetch(query, *arguments)
-        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
-            raise ComponentFailed(f"Postgres ({self._postgres.what}) is gone: {error}") from None
-
-    async def stream(self, query: str) -> AsyncIterator[Sequence[asyncpg.Record]]:
-        """Rows in batches, straight from the database, however many there are. Raises ComponentFailed."""
-        assert self._rows is not None
-        try:
-            async with self._rows.transaction():
-                cursor = await self._rows.cursor(query)
-                while batch := await cursor.fetch(_BATCH):
-                    yield batch
-        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
-            raise ComponentFailed(f"Postgres ({self._postgres.what}) is gone: {error}") from None
+        """Whether the broker's process is gone although nobody asked it to."""
+        return self.database.ended() is not None
 
     def _agent_saw(self, saw: AgentSaw, monotonic_s: float) -> None:
         self.contacts.add(self._contact(saw, monotonic_s))

@@ -1,0 +1,116 @@
+"""Two servers of Toxiproxy's API, each a process of its own: ours, and the real one where it is found.
+
+The real one is looked for in TOXIPROXY_SERVER, then on PATH, then where `.ci/toxiproxy` puts it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["ours", "real"]
+
+VERSION = "2.12.0"
+START_WITHIN_S = 60.0
+ANSWER_WITHIN_S = 40.0
+HOW_TO_GET = (
+    "needs Toxiproxy's own server: run .ci/toxiproxy (with Go, about a minute), "
+    "put toxiproxy-server on PATH, or name it in TOXIPROXY_SERVER"
+)
+_ROOT = Path(__file__).parents[2]
+
+
+def real_program(name: Literal["server", "cli"] = "server") -> str | None:
+    """The path of Toxiproxy's own program."""
+    named = os.environ.get(f"TOXIPROXY_{name.upper()}") or shutil.which(f"toxiproxy-{name}")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    built = cache / "fumble" / f"toxiproxy-{name}-{VERSION}"
+    return named or (str(built) if os.access(built, os.X_OK) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP response as it came, less what the transport adds."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON, whatever its type claims."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server; every request is a connection of its own."""
+
+    kind: Kind
+    port: int
+    pid: int
+
+    def ask(
+        self, method: str, path: str, body: bytes | object = b"", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send a request with these bytes, or this object as JSON."""
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_WITHIN_S)
+        try:
+            connection.request(method, path, payload, {"User-Agent": "tests", **(headers or {})})
+            response = connection.getresponse()
+            return Answer(response.status, tuple(response.getheaders()), response.read())
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running(kind: Kind, *flags: str, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A server for the length of a block. Raises RuntimeError with its last words."""
+    program = [sys.executable, "-m", "fakes.toxiproxy"]
+    if kind == "real":
+        real = real_program()
+        if real is None:
+            raise RuntimeError(HOW_TO_GET)
+        program = [real]
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [*program, "-port", str(port), *flags],
+        cwd=_ROOT,
+        env={**os.environ, "LOG_LEVEL": "error", **(environment or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    server = Server(kind, port, process.pid)
+    try:
+        deadline_s = time.monotonic() + START_WITHIN_S
+        while not _answers(server):
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                raise RuntimeError(f"{' '.join(program)} did not start: exit code {process.poll()}")
+            time.sleep(0.02)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answers(server: Server) -> bool:
+    try:
+        return server.ask("GET", "/version").status == 200
+    except OSError:
+        return False

@@ -1,0 +1,3 @@
+module gobroker
+
+go 1.22
