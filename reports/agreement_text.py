@@ -10,12 +10,12 @@ from typing import Literal, TypeAlias
 from reports.plain import pad, printable, width
 
 VERSION = 1
-Answer: TypeAlias = Literal["agrees", "differs", "not played"]
+Answer: TypeAlias = Literal["agrees", "differs", "undecided", "not played"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One scenario. `reason` says why it was not played; `simulated` and `live` are where the histories part first."""
+    """One scenario. `reason` says why it was not played, or not to a decision; `simulated` and `live` are where the histories part first."""
 
     path: str
     answer: Answer
@@ -32,7 +32,7 @@ def render(results: Sequence[Compared]) -> str:
     """For a terminal. Ends with a newline."""
     names = max((width(printable(each.path)) for each in results), default=0)
     lines = [f"{each.answer:<11} {pad(printable(each.path), names)}  {_how(each)}" for each in results]
-    blocks = ["\n".join(_block(each)) for each in results if each.answer == "differs"]
+    blocks = ["\n".join(_block(each)) for each in results if each.answer in ("differs", "undecided")]
     counts: dict[Answer, int] = {}
     for each in results:
         counts[each.answer] = counts.get(each.answer, 0) + 1
@@ -58,13 +58,13 @@ def render_json(results: Sequence[Compared], components: Mapping[str, str]) -> s
 
 
 def _how(each: Compared) -> str:
-    if each.answer == "not played":
+    if each.reason:
         return printable(each.reason)
     return f"{each.live_s:5.1f} s, {each.time_scale:g} scenario seconds a second"
 
 
 def _block(each: Compared) -> Iterator[str]:
-    yield f"differs: {printable(each.path)}"
+    yield f"{each.answer}: {printable(each.path)}"
     yield from (f"  {printable(difference)}" for difference in each.differences)
     if each.simulated is not None or each.live is not None:
         yield "  the histories part here:"

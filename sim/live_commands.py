@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 from reports import agreement_text, json_report, junit
@@ -88,6 +89,8 @@ def agree(options: argparse.Namespace) -> Exit:
     _raise_if_stopped(stopped, f"after {len(done)} of {len(scenarios)} scenarios", begun=bool(done))
     if any(each.answer == "differs" for each in done):
         return Exit.FAILED
+    if any(each.answer == "undecided" for each in done):
+        return Exit.INCONCLUSIVE
     return Exit.PASSED if any(each.answer == "agrees" for each in done) else Exit.NOTHING
 
 
@@ -115,6 +118,10 @@ def _compared(scenario: Scenario, workshop: Workshop, session: LiveSession, opti
         )
         if not agreement.differences:
             break
+    if result.answer == "differs" and options.time_scale is None and result.time_scale > COMFORTABLE:
+        # Slower than this it could not be played, and so quick a pace makes differences of its own.
+        slower = f"--limit {ceil(lasts_s / COMFORTABLE)} allows {COMFORTABLE:g}"
+        return replace(result, answer="undecided", reason=f"differs at {result.time_scale:g}; {slower}")
     return result
 
 
