@@ -15,7 +15,10 @@ Answer: TypeAlias = Literal["agrees", "differs", "undecided", "not played"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One scenario. `reason` says why it was not played, or not to a decision; `simulated` and `live` are where the histories part first."""
+    """One scenario. `reason` says why it was not played, or not to a decision.
+
+    `simulated` and `live` are where the histories part first.
+    """
 
     path: str
     answer: Answer
