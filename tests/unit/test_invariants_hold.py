@@ -12,6 +12,7 @@ from sim.invariants.verdict import judge
 
 from . import histories_mcp
 from .histories import Run, at, scenario, workspace_id
+from .spoiled_queues import dropped_with_its_delegator
 
 UUID_COLUMNS = ("workspace_id", "source_id", "target_id", "caller_id", "callee_id")
 
@@ -182,6 +183,12 @@ def reply_lost_with_the_broker() -> Run:
     return run
 
 
+def taken_by_a_broker_that_is_never_back() -> Run:
+    run = dropped_with_its_delegator()
+    run.entries.append(NodeChanged(max(entry.at_s for entry in run.entries) + 1.0, "broker", "killed"))
+    return run
+
+
 def lost_with_the_broker_as_warned() -> Run:
     run = Run()
     run.asked("d1", answer=(202, {"delegation_id": "id-d1", "status": "delegated", "warning": "not tracked"}))
@@ -339,6 +346,7 @@ CORRECT: tuple[Callable[[], Run], ...] = (
     reply_lost_with_the_broker,
     broker_never_back,
     lost_with_the_broker_as_warned,
+    taken_by_a_broker_that_is_never_back,
     without_ledger_and_inbox,
     ids_as_asyncpg_gives_them,
     answers_of_every_kind,
