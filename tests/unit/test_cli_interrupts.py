@@ -15,8 +15,9 @@ from sim import interrupts
 
 from .fumble_process import GOOD, Command, fumble, started
 
-PROMPT_S = 3.0
-MANY = ("run", "story.yaml", "--seeds", "1000", "--jobs", "2")
+PROMPT_S = 15.0
+"""On a machine that is busy with other tests; all that was asked for takes longer."""
+MANY = ("run", "story.yaml", "--seeds", "4000", "--jobs", "2")
 
 
 @pytest.fixture
@@ -39,19 +40,19 @@ def strike(command: Command, how: str) -> None:
 @pytest.mark.parametrize("how", ["Ctrl-C", "Ctrl-C twice", "SIGTERM"])
 def test_an_interrupt_ends_everything_at_once_and_tells_what_was_played(how: str, folder: Path) -> None:
     with started(MANY, folder=folder) as command:
-        assert command.wait_for_progress().startswith("100 of 1000 runs")
+        assert command.wait_for_progress().startswith("400 of 4000 runs")
         processes = [*command.workers(), *command.postgres()]
         assert len(processes) > 5
         struck_s = time.monotonic()
         strike(command, how)
-        stdout, stderr = command.process.communicate(timeout=20)
+        stdout, stderr = command.process.communicate(timeout=60)
         assert time.monotonic() - struck_s < PROMPT_S
         assert command.process.returncode == 130
         command.assert_nothing_left(*processes, within_s=0.0)
     counts = stdout.splitlines()[-1]
     played = int(counts.split()[0])
-    assert 100 <= played < 1000 and f"{played} runs of 1 scenario: {played} passed" in counts
-    assert stderr.splitlines()[-1] == f"fumble: interrupted after {played} of 1000 runs"
+    assert 400 <= played < 4000 and f"{played} runs of 1 scenario: {played} passed" in counts
+    assert stderr.splitlines()[-1] == f"fumble: interrupted after {played} of 4000 runs"
     assert "Traceback" not in stderr
 
 
@@ -63,7 +64,7 @@ def test_an_interrupt_at_any_time_leaves_nothing(after_s: float, how: str, folde
         time.sleep(after_s)
         struck_s = time.monotonic()
         strike(command, how)
-        _, stderr = command.process.communicate(timeout=20)
+        _, stderr = command.process.communicate(timeout=60)
         assert time.monotonic() - struck_s < PROMPT_S
         assert command.process.returncode == 130 and "Traceback" not in stderr
         command.assert_nothing_left(within_s=0.0)
@@ -80,7 +81,7 @@ def test_an_interrupted_replay_leaves_nothing(folder: Path) -> None:
             time.sleep(0.01)
         processes = command.postgres()
         strike(command, "Ctrl-C")
-        _, stderr = command.process.communicate(timeout=20)
+        _, stderr = command.process.communicate(timeout=60)
         assert (command.process.returncode, stderr) == (130, "fumble: interrupted\n")
         command.assert_nothing_left(*processes, within_s=0.0)
 
@@ -89,8 +90,8 @@ def test_what_was_played_is_valid_json_after_an_interrupt_too(folder: Path) -> N
     with started((*MANY, "--output", "json", "--junit", "report.xml"), folder=folder) as command:
         command.wait_for_progress()
         strike(command, "Ctrl-C")
-        stdout, _ = command.process.communicate(timeout=20)
-    assert 100 <= len(json.loads(stdout)["runs"]) < 1000
+        stdout, _ = command.process.communicate(timeout=60)
+    assert 400 <= len(json.loads(stdout)["runs"]) < 4000
     assert 'seeds_passed" value="' in (folder / "report.xml").read_text()
 
 
@@ -100,7 +101,7 @@ def test_a_worker_that_dies_is_named_with_its_run(folder: Path) -> None:
         workers, postgres = command.workers(), command.postgres()
         assert len(workers) == 2
         os.kill(workers[0], signal.SIGKILL)
-        stdout, stderr = command.process.communicate(timeout=20)
+        stdout, stderr = command.process.communicate(timeout=60)
         assert command.process.returncode == 3
         command.assert_nothing_left(*workers, *postgres, within_s=0.0)
     assert "passed        story  " in stdout
@@ -138,7 +139,7 @@ def test_a_worker_that_is_stuck_in_a_run_ends_with_its_parent(how: str, folder: 
             command.process.kill()
         else:
             strike(command, how)
-        command.process.communicate(timeout=20)
+        command.process.communicate(timeout=60)
         command.assert_nothing_left(*processes, within_s=5.0 if how == "SIGKILL" else 0.0)
 
 
@@ -147,7 +148,7 @@ def test_a_postgres_that_dies_is_no_hang(folder: Path) -> None:
         command.wait_for_progress()
         _, postmaster, *_ = postgres = command.postgres()
         os.kill(postmaster, signal.SIGKILL)
-        stdout, stderr = command.process.communicate(timeout=20)
+        stdout, stderr = command.process.communicate(timeout=60)
         assert command.process.returncode == 3 and "passed        story  " in stdout
         assert "Postgres" in stderr and "Traceback" not in stderr
         command.assert_nothing_left(*postgres, within_s=0.0)
