@@ -14,11 +14,15 @@ from tests.benchmarks.load.service import BROKER, running
 from tests.unit.fumble_process import REPOSITORY
 
 
+_HARMLESS = ("the client left", "the load ended")
+"""Why an operation of a correct load may have no outcome: it was hung up on, or cut off at the end."""
+
+
 async def played(folder: Path, database_url: str) -> subprocess.CompletedProcess[str]:
-    """Locust against a broker, two seconds."""
+    """Locust against a broker, four seconds."""
     environment = {"DATABASE_URL": database_url, "PORT": "0", "BROKER_MIGRATE": "1", "BROKER_ENV": "development"}
     async with running(BROKER, environment) as broker:
-        command = [sys.executable, "-m", "locust", "--headless", "--only-summary", "--run-time", "2s"]
+        command = [sys.executable, "-m", "locust", "--headless", "--only-summary", "--run-time", "4s"]
         command += ["--users", "14", "--spawn-rate", "14", "--host", f"http://127.0.0.1:{broker.port}"]
         command += ["--locustfile", str(REPOSITORY / "scenarios" / "load" / "locustfile.py")]
         command += ["--records", str(folder / "records"), "--json-file", str(folder / "told")]
@@ -37,8 +41,11 @@ def test_locust_alone(tmp_path: Path) -> None:
     file = RecordFile(records, 0.0, 0.0)
     operations = list(file.operations())
     assert not file.troubles and len(operations) >= counted > 20
-    assert {each.action for each in operations} >= {"delegate", "inbox", "list"}
-    assert all(each.outcome == "ok" or each.said == "the client left" for each in operations)
+    actions = {each.action for each in operations}
+    # What people on a canvas do, they do by chance.
+    assert actions >= {"delegate", "inbox"} and actions & {"list", "send"}
+    strange = [each for each in operations if each.outcome != "ok" and each.said not in _HARMLESS]
+    assert strange == []
 
 
 def test_a_scenario_without_a_load_is_refused(tmp_path: Path) -> None:
