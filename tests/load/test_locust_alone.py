@@ -13,7 +13,6 @@ from sim.worlds.load.records import SUFFIX, RecordFile
 from tests.benchmarks.load.service import BROKER, running
 from tests.unit.fumble_process import REPOSITORY
 
-
 _HARMLESS = ("the client left", "the load ended")
 """Why an operation of a correct load may have no outcome: it was hung up on, or cut off at the end."""
 
