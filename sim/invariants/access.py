@@ -60,4 +60,4 @@ def _line(members: Mapping[str, Member], name: str) -> list[str]:
 
 
 def _registers(view: View, name: str) -> bool:
-    return any(call.invoke.action == "register" and call.invoke.workspace == name for call in view.calls.values())
+    return any(call.invoke.workspace == name for call in view.calls_of("register"))

@@ -16,12 +16,7 @@ CAPACITY = 1
 def busy_since(view: View, workspace: str | None, at_s: float) -> float | None:
     """Since when `workspace` has certainly been without capacity at `at_s`; None if that is not certain."""
     beats = [
-        call
-        for call in view.calls.values()
-        if call.invoke.action == "heartbeat"
-        and call.invoke.workspace == workspace
-        and call.invoke.at_s <= at_s
-        and not call.had_no_effect
+        call for call in view.heartbeats.get(workspace or "", ()) if call.invoke.at_s <= at_s and not call.had_no_effect
     ]
     known = [beat for beat in beats if beat.status == 200 and beat.end_s <= at_s]
     last_words = [beat for beat in beats if not _superseded(beat, known)]

@@ -6,7 +6,7 @@ accepted; then the row is matched to the call by who, whom, key or task, and a r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
@@ -64,11 +64,21 @@ class View:
     history: History
     final: Final | None = None
     final_index: int | None = None
+    observed: frozenset[Part] = frozenset()
+    """The parts that this history has."""
     calls: dict[str, Call] = field(default_factory=dict)
+    by_action: dict[str, list[Call]] = field(default_factory=dict)
+    heartbeats: dict[str, list[Call]] = field(default_factory=dict)
+    """Those of each workspace."""
+    deliveries: dict[str, Set[str]] = field(default_factory=dict)
+    """Every delivery that a workspace may have had."""
+    asked_by: dict[str, Delegation] = field(default_factory=dict)
+    """What each operation asked for."""
     requests: list[Request] = field(default_factory=list)
     mode_reads: list[tuple[int, ModeRead]] = field(default_factory=list)
     broadcasts: list[Event] = field(default_factory=list)
     recorded: list[Event] = field(default_factory=list)
+    node_changes: list[tuple[int, NodeChanged]] = field(default_factory=list)
     disturbances: list[faults.Disturbance] = field(default_factory=list)
     fault_names: set[str] = field(default_factory=set)
     broker_runs: bool = True
@@ -84,66 +94,25 @@ class View:
         return (self.final.rows if self.final else None) or {}
 
     @property
-    def observed(self) -> frozenset[Part]:
-        """The parts that this history has."""
-        final, rows = self.final, self.rows
-        has_rows = "activity_logs" in rows
-        has_inbox = final is not None and final.inbox is not None
-        has_listing = final is not None and final.listing is not None
-        there: dict[Part, bool] = {
-            "rows": has_rows,
-            "sequence": has_rows and all("seq" in row for row in rows["activity_logs"]),
-            "ledger": "delegations" in rows,
-            "events": "structure_events" in rows,
-            "queue": "a2a_queue" in rows,
-            "workspaces": "workspaces" in rows,
-            "inbox": has_inbox,
-            "listing": has_listing,
-            "statuses": has_rows or has_listing,
-            "told": has_rows or (has_inbox and has_listing and self.history.flags.inbox_push),
-            "fallbacks": "structure_events" in rows or not faults.any_to_what_the_broker_reads(self.disturbances),
-            "attempts": "a2a_queue" in rows or not self._may_have_queued(),
-            "mode_reads": self.history.watches_database or bool(self.mode_reads),
-        }
-        return frozenset(part for part, is_there in there.items() if is_there)
-
-    @property
-    def operations(self) -> frozenset[str]:
+    def operations(self) -> Set[str]:
         """The names of all operations."""
-        return frozenset(self.calls)
+        return self.calls.keys()
 
-    def _may_have_queued(self) -> bool:
-        """Whether an agent said that it is busy, or left a message without an answer, which is taken for it."""
-        said = any(
-            call.invoke.action == "heartbeat" and call.invoke.arguments["active_tasks"] for call in self.calls.values()
-        )
-        return said or any(request.delivered and request.status in (None, 503) for request in self.requests)
+    def calls_of(self, action: str) -> Sequence[Call]:
+        """The operations of a kind, in the order of the history."""
+        return self.by_action.get(action, ())
 
-    def messages(self) -> Iterator[Message]:
+    def messages(self) -> list[Message]:
         """Delegations, then sends."""
-        yield from self.delegations.values()
-        yield from self.sends.values()
+        return [*self.delegations.values(), *self.sends.values()]
 
     def is_polled(self, name: str | None) -> bool:
         """Whether `name` polls throughout the run: nobody ever asked that it be pushed to."""
-        return self._deliveries(name) == {"poll"}
+        return self.deliveries.get(name or "") == {"poll"}
 
     def may_poll(self, name: str | None) -> bool:
         """Whether `name` polls at some time of the run."""
-        return "poll" in self._deliveries(name)
-
-    def _deliveries(self, name: str | None) -> set[str]:
-        """Every delivery that `name` may have had."""
-        member = self.history.members.get(name) if name is not None else None
-        if member is None:
-            return set()
-        asked = {
-            # A workspace that is new is pushed to unless it says otherwise.
-            call.invoke.arguments["delivery"] or ("push" if member.delivery == "none" else member.delivery)
-            for call in self.calls.values()
-            if call.invoke.action == "register" and call.invoke.workspace == name and not call.had_no_effect
-        }
-        return (asked | {member.delivery}) - {"none"}
+        return "poll" in self.deliveries.get(name or "", ())
 
     def budget_s(self, message: Message) -> float:
         """How long the execution of a message may take."""
@@ -172,6 +141,8 @@ def view_of(history: History) -> View:
     """Join a history; one pass over the entries and one over the final rows."""
     view = View(history, names={member.workspace_id: name for name, member in history.members.items()})
     _read_entries(view)
+    _sort_calls(view)
+    view.observed = _observed(view)
     _join_answers(view)
     _join_rows(view)
     _join_what_callers_were_told(view)
@@ -215,6 +186,7 @@ def _read_entries(view: View) -> None:
             if (disturbance := open_faults.pop(entry.fault, None)) is not None:
                 disturbance.ended_s = entry.at_s
         elif isinstance(entry, NodeChanged):
+            view.node_changes.append((index, entry))
             if entry.change in ("killed", "paused", "stopping", "stopped"):
                 stopped.add(entry.node)
                 if entry.change != "paused":
@@ -234,6 +206,51 @@ def _read_entries(view: View) -> None:
     view.disturbances += (fault for fault in struck if fault.where not in stopped)
     view.requests = list(requests.values())
     view.broker_runs = "broker" not in open_nodes
+
+
+def _sort_calls(view: View) -> None:
+    members = view.history.members
+    deliveries = {name: {member.delivery} for name, member in members.items()}
+    for call in view.calls.values():
+        view.by_action.setdefault(call.invoke.action, []).append(call)
+    for call in view.calls_of("heartbeat"):
+        view.heartbeats.setdefault(call.invoke.workspace, []).append(call)
+    for call in view.calls_of("register"):
+        name = call.invoke.workspace
+        if name in members and not call.had_no_effect:
+            # A workspace that is new is pushed to unless it says otherwise.
+            unsaid = "push" if members[name].delivery == "none" else members[name].delivery
+            deliveries[name].add(call.invoke.arguments["delivery"] or unsaid)
+    view.deliveries = {name: may_be - {"none"} for name, may_be in deliveries.items()}
+
+
+def _observed(view: View) -> frozenset[Part]:
+    final, rows = view.final, view.rows
+    has_rows = "activity_logs" in rows
+    has_inbox = final is not None and final.inbox is not None
+    has_listing = final is not None and final.listing is not None
+    there: dict[Part, bool] = {
+        "rows": has_rows,
+        "sequence": has_rows and all("seq" in row for row in rows["activity_logs"]),
+        "ledger": "delegations" in rows,
+        "events": "structure_events" in rows,
+        "queue": "a2a_queue" in rows,
+        "workspaces": "workspaces" in rows,
+        "inbox": has_inbox,
+        "listing": has_listing,
+        "statuses": has_rows or has_listing,
+        "told": has_rows or (has_inbox and has_listing and view.history.flags.inbox_push),
+        "fallbacks": "structure_events" in rows or not faults.any_to_what_the_broker_reads(view.disturbances),
+        "attempts": "a2a_queue" in rows or not _may_have_queued(view),
+        "mode_reads": view.history.watches_database or bool(view.mode_reads),
+    }
+    return frozenset(part for part, is_there in there.items() if is_there)
+
+
+def _may_have_queued(view: View) -> bool:
+    """Whether an agent said that it is busy, or left a message without an answer, which is taken for it."""
+    said = any(call.invoke.arguments["active_tasks"] for call in view.calls_of("heartbeat"))
+    return said or any(request.delivered and request.status in (None, 503) for request in view.requests)
 
 
 def _join_answers(view: View) -> None:
@@ -358,11 +375,10 @@ def _join_broadcasts(view: View) -> None:
 
 
 def _join_reports(view: View) -> None:
-    by_op = {call.op: each for each in view.delegations.values() for call in each.calls}
-    for call in view.calls.values():
-        if call.invoke.action != "report" or call.had_no_effect:
-            continue
-        if (found := by_op.get(call.invoke.arguments["delegation"])) is not None:
+    view.asked_by = {call.op: each for each in view.delegations.values() for call in each.calls}
+    for call in view.calls_of("report"):
+        found = view.asked_by.get(call.invoke.arguments["delegation"])
+        if found is not None and not call.had_no_effect:
             found.reports.append(call)
 
 

@@ -6,7 +6,7 @@ reached it. A fault between a client and the broker, or the hanging up of a clie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from math import inf
 
@@ -39,7 +39,7 @@ def of_node(entry: NodeChanged) -> Disturbance:
     return Disturbance(entry.node, entry.at_s)
 
 
-def any_beyond_clients(disturbances: Sequence[Disturbance], operations: frozenset[str]) -> bool:
+def any_beyond_clients(disturbances: Sequence[Disturbance], operations: Set[str]) -> bool:
     """Whether anything but the way between clients and broker was disturbed."""
     return any(each.where != CLIENT_LINK and each.where not in operations for each in disturbances)
 
@@ -50,7 +50,7 @@ def any_to_what_the_broker_reads(disturbances: Sequence[Disturbance]) -> bool:
 
 
 def any_on_the_way_to_agents(
-    disturbances: Sequence[Disturbance], operations: frozenset[str], from_s: float, to_s: float
+    disturbances: Sequence[Disturbance], operations: Set[str], from_s: float, to_s: float
 ) -> bool:
     """Whether, in the span, anything was disturbed through which a reply of an agent has to pass."""
     return any(

@@ -83,8 +83,8 @@ def keys_do_not_mix(view: View) -> Iterator[Violation]:
                     (*first.entries, *other.entries),
                     f"{first.op}/{other.op}",
                 )
-    for call in view.calls.values():
-        if call.invoke.action == "delegate" and not call.invoke.arguments.get("key") and call.status == 200:
+    for call in view.calls_of("delegate"):
+        if not call.invoke.arguments.get("key") and call.status == 200:
             yield Violation("INV-53", f"{call.op} has no key and was answered as a repetition", call.entries, call.op)
 
 
@@ -110,8 +110,8 @@ def _doubles(view: View, invariant: str, *, concurrent: bool) -> Iterator[Violat
 
 
 def _keyed(view: View) -> Iterator[Call]:
-    for call in view.calls.values():
-        if call.invoke.action == "delegate" and call.invoke.arguments.get("key"):
+    for call in view.calls_of("delegate"):
+        if call.invoke.arguments.get("key"):
             yield call
 
 

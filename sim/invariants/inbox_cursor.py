@@ -67,7 +67,7 @@ def polls_skip_and_repeat_nothing(view: View) -> Iterator[Violation]:
 
 def foreign_cursors_give_nothing(view: View) -> Iterator[Violation]:
     """INV-91."""
-    calls = [call for call in view.calls.values() if call.invoke.action == "inbox"]
+    calls = view.calls_of("inbox")
     rows = view.rows.get("activity_logs", ()) if calls else ()
     owners = {str(row["id"]): view.names.get(str(row["workspace_id"])) for row in rows}
     given: set[tuple[str, str]] = set()
@@ -89,9 +89,9 @@ def foreign_cursors_give_nothing(view: View) -> Iterator[Violation]:
 
 def senseless_parameters_are_refused(view: View) -> Iterator[Violation]:
     """INV-92; an error of the broker is no answer to the question, so it is excused where anything was disturbed."""
-    for call in view.calls.values():
+    for call in view.calls_of("inbox"):
         query = call.invoke.arguments.get("query")
-        if call.invoke.action != "inbox" or not query or call.status in (None, 400):
+        if not query or call.status in (None, 400):
             continue
         if call.status >= 500 and any(each.overlaps(call.invoke.at_s, call.end_s) for each in view.disturbances):
             continue
@@ -129,9 +129,9 @@ _SENSIBLE: Mapping[str, Callable[[str], bool]] = {
 
 
 def _polls(view: View) -> Iterator[_Poll]:
-    for call in view.calls.values():
+    for call in view.calls_of("inbox"):
         end = call.end
-        if call.invoke.action == "inbox" and isinstance(end, Ok) and end.status == 200 and isinstance(end.body, list):
+        if isinstance(end, Ok) and end.status == 200 and isinstance(end.body, list):
             own = view.history.members[call.invoke.workspace].workspace_id
             yield _Poll(call, own, call.invoke.arguments.get("since"), end.body)
 

@@ -100,8 +100,9 @@ def switched_off_is_unwritten(view: View) -> Iterator[Violation]:
 
 def ledger_follows_its_matrix(view: View) -> Iterator[Violation]:
     """INV-40; steps out of a terminal state are INV-34's."""
+    listed = _listed(view)
     for each in view.delegations.values():
-        seen = [*_listed(view, each)]
+        seen = listed.get(each.id, [])
         if each.ledger is not None and view.final_index is not None:
             seen.append((each.ledger["status"], view.final_index, view.final_index))
         for status, _asked, index in seen:
@@ -135,10 +136,13 @@ def _said(each: Delegation) -> str:
     return each.result_text
 
 
-def _listed(view: View, each: Delegation) -> Iterator[tuple[str, int, int]]:
-    for call in view.calls.values():
-        if call.invoke.action != "list" or not isinstance(call.end, Ok) or not isinstance(call.end.body, list):
-            continue
-        for entry in call.end.body:
-            if isinstance(entry, dict) and entry.get("_ledger") and str(entry.get("delegation_id")) == each.id:
-                yield str(entry["status"]), call.index, call.end_index or call.index
+def _listed(view: View) -> dict[str, list[tuple[str, int, int]]]:
+    """By delegation: each state of the ledger that a listing told, with where it was asked for and answered."""
+    found: dict[str, list[tuple[str, int, int]]] = {}
+    for call in view.calls_of("list"):
+        if isinstance(call.end, Ok) and isinstance(call.end.body, list):
+            for entry in call.end.body:
+                if isinstance(entry, dict) and entry.get("_ledger"):
+                    state = (str(entry["status"]), call.index, call.end_index or call.index)
+                    found.setdefault(str(entry.get("delegation_id")), []).append(state)
+    return found

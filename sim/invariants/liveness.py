@@ -28,9 +28,10 @@ def accepted_work_reaches_its_agent(view: View) -> Iterator[Violation]:
     if not view.broker_runs or any_beyond_clients(view.disturbances, view.operations):
         return
     for each in view.delegations.values():
-        left_to_others = each.recorded or view.may_poll(each.target) or may_be_refused(view, each)
-        left_to_others |= each.was_queued or ("queue" not in view.observed and _may_wait(view, each))
-        if each.accepted and not each.requests and not left_to_others:
+        if not each.accepted or each.requests or each.recorded or each.was_queued:
+            continue
+        left_to_others = view.may_poll(each.target) or may_be_refused(view, each)
+        if not left_to_others and ("queue" in view.observed or not _may_wait(view, each)):
             yield Violation(
                 "INV-01",
                 f"{each.label} was accepted and never reached {each.target}, though nothing but clients was disturbed",
@@ -70,12 +71,7 @@ def accepted_work_ends(view: View) -> Iterator[Violation]:
 
 def _may_wait(view: View, each: Delegation) -> bool:
     """Whether it waits in a queue, or did, as far as a run without rows can tell."""
-    busy = any(
-        call.invoke.action == "heartbeat"
-        and call.invoke.workspace == each.target
-        and call.invoke.arguments["active_tasks"]
-        for call in view.calls.values()
-    )
+    busy = any(call.invoke.arguments["active_tasks"] for call in view.heartbeats.get(each.target or "", ()))
     return busy or each.status == "queued"
 
 

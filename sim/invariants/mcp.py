@@ -26,7 +26,7 @@ _KINDS = ("target_offline: ", "marshal_error: ", "delivery_unknown: ", "executio
 
 def async_is_answered_queued(view: View) -> Iterator[Violation]:
     """INV-60."""
-    for call in _calls(view, "mcp"):
+    for call in view.calls_of("mcp"):
         if call.invoke.arguments["tool"] != ASYNC or (text := text_of(call.body)) is None:
             continue
         task, target = task_of(call.body), call.invoke.arguments["target"]
@@ -97,9 +97,8 @@ def failure_says_its_kind(view: View) -> Iterator[Violation]:
 
 def answered_task_is_recorded(view: View) -> Iterator[Violation]:
     """INV-64; that the gates of the proxy hold for it too, other invariants say."""
-    recorded = {call.op for each in view.delegations.values() for call in each.calls}
-    for call in _calls(view, "mcp"):
-        if text_of(call.body) is not None and call.op not in recorded:
+    for call in view.calls_of("mcp"):
+        if text_of(call.body) is not None and call.op not in view.asked_by:
             yield Violation(
                 "INV-64",
                 f"{call.op} was answered {text_of(call.body)!r:.80}, and the broker has no delegation of it",
@@ -141,19 +140,14 @@ def delivered_needs_a_reply(view: View) -> Iterator[Violation]:
             )
 
 
-def _calls(view: View, action: str) -> Iterator[Call]:
-    return (call for call in view.calls.values() if call.invoke.action == action)
-
-
 def _tasks(view: View) -> Iterator[Delegation]:
     return (each for each in view.delegations.values() if each.tool is not None)
 
 
 def _checks(view: View) -> Iterator[tuple[Call, Delegation]]:
     """The checks that were answered, with what they asked about."""
-    by_op = {call.op: each for each in view.delegations.values() for call in each.calls}
-    for call in _calls(view, "check"):
-        each = by_op.get(call.invoke.arguments["delegation"])
+    for call in view.calls_of("check"):
+        each = view.asked_by.get(call.invoke.arguments["delegation"])
         if each is not None and "status" in task_of(call.body):
             yield call, each
 

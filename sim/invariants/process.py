@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
-from sim.history import Fail, Info, NodeChanged
+from sim.history import Fail, NodeChanged, Ok
 from sim.invariants.calls import Call
 from sim.invariants.delegations import View
 from sim.invariants.faults import CLIENT_LINK, DATABASE
@@ -49,9 +49,7 @@ def stopped_within_its_grace(view: View) -> Iterator[Violation]:
 def goes_on_answering(view: View) -> Iterator[Violation]:
     """INV-77; whether it answers is judged where nothing on the way to an answer was disturbed."""
     asked = False
-    for index, entry in enumerate(view.history.entries):
-        if not isinstance(entry, NodeChanged) or entry.node != BROKER:
-            continue
+    for index, entry in _changes(view):
         if entry.change == "stopped" and not asked:
             why = f": {entry.why}" if entry.why else ""
             sentence = f"The broker's process ended at {entry.at_s:.3f} s, and nobody had asked it to{why}"
@@ -59,21 +57,25 @@ def goes_on_answering(view: View) -> Iterator[Violation]:
         asked = entry.change == "stopping" or (asked and entry.change in ("paused", "resumed"))
     for call in view.calls.values():
         end = call.end
+        if end is None or isinstance(end, Ok):
+            continue
         # One connection that is lost says nothing of the process.
         silent = call.invoke.action not in _WAITS_FOR_AGENTS and call.end_s - call.invoke.at_s >= SILENCE_S
-        deaf = isinstance(end, Fail) or (isinstance(end, Info) and silent)
-        if isinstance(end, Fail | Info) and deaf and view.broker_runs and not _disturbed(view, call):
+        if (isinstance(end, Fail) or silent) and view.broker_runs and not _disturbed(view, call):
             sentence = f"The broker did not answer {call.op}, though nothing had disturbed it: {end.reason}"
             yield Violation("INV-77", sentence, call.entries, call.op)
+
+
+def _changes(view: View) -> Iterator[tuple[int, NodeChanged]]:
+    """Those of the broker."""
+    return ((index, entry) for index, entry in view.node_changes if entry.node == BROKER)
 
 
 def _stops(view: View) -> list[_Stop]:
     stops: list[_Stop] = []
     going: _Stop | None = None
     paused_since_s: float | None = None
-    for index, entry in enumerate(view.history.entries):
-        if not isinstance(entry, NodeChanged) or entry.node != BROKER:
-            continue
+    for index, entry in _changes(view):
         if entry.change == "paused":
             paused_since_s = entry.at_s
         elif entry.change == "resumed":

@@ -173,7 +173,7 @@ def every_heartbeat_is_told(view: View) -> Iterator[Violation]:
     """INV-81."""
     recorded = [row for row in view.rows.get("structure_events", ()) if row["event_type"] == "WORKSPACE_HEARTBEAT"]
     for name, member in view.history.members.items():
-        beats = [c for c in view.calls.values() if c.invoke.action == "heartbeat" and c.invoke.workspace == name]
+        beats = view.heartbeats.get(name, [])
         least = sum(beat.status == 200 for beat in beats)
         most = sum(not beat.had_no_effect for beat in beats)
         count = sum(str(row["workspace_id"]) == member.workspace_id for row in recorded)

@@ -16,10 +16,11 @@ from sim.invariants.violation import Violation
 
 def only_parties_end_it(view: View) -> Iterator[Violation]:
     """INV-18."""
+    reports = _reports(view)
     for each in view.delegations.values():
         if each.source is None or each.target is None:
             continue
-        for report in _reports_about(view, each):
+        for report in reports.get(each.id, ()):
             if report.status == 200 and report.invoke.workspace not in (each.source, each.target):
                 yield Violation(
                     "INV-18",
@@ -61,8 +62,9 @@ def repeated_report_changes_nothing(view: View) -> Iterator[Violation]:
 
 def open_work_can_be_reported(view: View) -> Iterator[Violation]:
     """INV-98."""
+    reports = _reports(view)
     for each in view.delegations.values():
-        for report in _reports_about(view, each):
+        for report in reports.get(each.id, ()):
             said = report.body.get("status")
             if report.status == 409 and isinstance(said, str) and said not in TERMINAL:
                 refused = f"because it is {said}"
@@ -79,12 +81,13 @@ def open_work_can_be_reported(view: View) -> Iterator[Violation]:
             )
 
 
-def _reports_about(view: View, each: Delegation) -> Iterator[Call]:
-    """All reports on it, refused ones too."""
-    names = {call.op for call in each.calls}
-    for call in view.calls.values():
-        if call.invoke.action == "report" and call.invoke.arguments["delegation"] in names:
-            yield call
+def _reports(view: View) -> dict[str, list[Call]]:
+    """All reports on each delegation, refused ones too."""
+    found: dict[str, list[Call]] = {}
+    for call in view.calls_of("report"):
+        if (each := view.asked_by.get(call.invoke.arguments["delegation"])) is not None:
+            found.setdefault(each.id, []).append(call)
+    return found
 
 
 def _is_about(call: Call, each: Delegation) -> bool:
