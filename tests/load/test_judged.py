@@ -11,15 +11,18 @@ from typing import Any
 
 import pytest
 
-from sim.history import FaultBegan, FaultEnded
+from sim.history import FaultBegan, FaultEnded, Flags, History
 from sim.invariants.registry import ALL
 from sim.worlds.components.processes import ComponentFailed
+from sim.worlds.load import conclude as conclude_module
 from sim.worlds.load import judge
 from sim.worlds.load.conclude import Conclusion, conclude
+from sim.worlds.load.facts import Buckets, Fact
+from sim.worlds.load.groups import Circumstances, Group, Judged, group_of
 from sim.worlds.load.records import SUFFIX
 from sim.worlds.load.scope import DUPLICATES, LOSSES, scope_of
 from sim.worlds.load.windows import spans_of
-from tests.load.synthetic import MEMBERS, Rows, evidence, no_more
+from tests.load.synthetic import EPOCH, MEMBERS, Rows, evidence, no_more
 
 COUNT = 60
 Spoil = Callable[[str, list[Any]], list[list[Any]]]
@@ -241,6 +244,85 @@ def test_a_fault_elsewhere_excuses_what_it_always_excuses(tmp_path: Path) -> Non
     disturbed = dataclasses.replace(found, spans=spans_of(faults))
     tally = asyncio.run(conclude(disturbed, SpoiltRows(tmp_path, no_rows), no_more)).tally
     assert "INV-01" not in tally.violations
+
+
+@pytest.fixture
+def one_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that all delegations are neighbours."""
+    monkeypatch.setattr(conclude_module, "Buckets", lambda folder: Buckets(folder, count=1))
+
+
+@pytest.mark.usefixtures("one_bucket")
+@pytest.mark.parametrize("wrong", [0, 5, COUNT - 1])
+def test_a_listing_tells_of_each_delegation(tmp_path: Path, wrong: int) -> None:
+    """Those that one listing tells of are judged together: none hides another (INV-34)."""
+    found, _ = evidence(tmp_path, COUNT)
+    records = tmp_path / f"w1{SUFFIX}"
+    *lines, end = [json.loads(line) for line in records.read_text().splitlines()]
+    told = [
+        {"delegation_id": _id(number), "status": "failed" if number == wrong else "completed"}
+        for number in range(COUNT)
+    ]
+    lines += [["b", "w1-list", 5.0, 5.0, "list", "caller1", {}], ["o", "w1-list", 5.001, 200, told], end]
+    records.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    tally = asyncio.run(conclude(found, Rows(COUNT, tmp_path), no_more)).tally
+    assert tally.violations == {"INV-34": 1}
+
+
+def several_spoilt(query: str, row: list[Any]) -> list[list[Any]]:
+    """A lost row, a doubled event, another status and another owner, each of another delegation."""
+    spoils = (
+        losing("method", "delegate_result", 7, activity_type="a2a_receive"),
+        doubled(8, activity_type="delegation", method="delegate_result"),
+        changing(20, "status", "queued", method="delegate"),
+        changing(33, "workspace_id", MEMBERS["caller5"].workspace_id, **INBOX),
+        losing("method", "message/send", 41),
+    )
+    rows = [row]
+    for spoil in spoils:
+        rows = [left for each in rows for left in spoil(query, each)]
+    return rows
+
+
+FAULTS = {
+    "nowhere": [],
+    "at a client": [FaultBegan(0.01, "f1", "down", "client-broker"), FaultEnded(0.02, "f1")],
+    "at an agent": [FaultBegan(0.0, "f1", "down", "broker-agent:agent0"), FaultEnded(0.01, "f1")],
+}
+
+
+@pytest.mark.usefixtures("one_bucket")
+@pytest.mark.parametrize("where", FAULTS)
+def test_together_is_judged_as_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """Whatever is found of a delegation alone is found of it among others, in the same words."""
+    told = []
+    for together in (1, 3, COUNT):
+        monkeypatch.setattr(judge, "TOGETHER", together)
+        folder = tmp_path / str(together)
+        folder.mkdir()
+        tally = concluded(folder, several_spoilt, spans=spans_of(FAULTS[where])).tally
+        told.append((tally.violations, tally.lost, tally.statuses, sorted(map(repr, tally.findings))))
+    assert told[0] == told[1] == told[2]
+    assert {"INV-03", "INV-30", "INV-31", "INV-32", "INV-33", "INV-38"} <= told[0][0].keys()
+
+
+def test_who_is_judged_together_had_the_same_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of one group's time excuses nothing in a group of another time."""
+    seen = []
+
+    def judged(groups: Sequence[Group], *_: object) -> Judged:
+        seen.append([group.from_s for group in groups])
+        return Judged(History({}), (), frozenset(), 0, ())
+
+    monkeypatch.setattr(judge, "judge_groups", judged)
+    faults = [FaultBegan(100.0, "f1", "down", "broker"), FaultEnded(101.0, "f1"), FaultBegan(900.0, "f2", "down", "")]
+    given = Circumstances(MEMBERS, Flags(), EPOCH, 1000.0, spans_of(faults))
+    times_s = (0.0, 10.0, 45.0, 130.0, 300.0, 301.0)
+    facts: list[Fact] = [
+        ("g", "operation", "", ("op", "send", "a", {}, at_s, at_s, "open", None, None, None)) for at_s in times_s
+    ]
+    judge.tally_of((group_of([fact], given) for fact in facts), given)
+    assert seen == [[0.0, 10.0], [45.0, 130.0], [300.0, 301.0]]
 
 
 # --- what is missing ---------------------------------------------------------------------------------------------

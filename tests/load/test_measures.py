@@ -12,9 +12,9 @@ import pytest
 from sim.history import FaultBegan, FaultEnded, NodeChanged
 from sim.scenario.load import Gates, Limits
 from sim.worlds.load.gates import results
-from sim.worlds.load.judge import Tally
 from sim.worlds.load.measures import Measures, Timing, bucket_of
 from sim.worlds.load.records import Outcome, Recorded
+from sim.worlds.load.tally import Tally
 from sim.worlds.load.windows import spans_about, spans_of, windows_of
 
 sys.path.append(str(Path(__file__).parents[2] / "scenarios" / "load"))
@@ -28,7 +28,7 @@ def operation(
     """A delegation."""
     due_s = began_s if due_s is None else due_s
     said = None if outcome == "ok" else "reset"
-    return Recorded("w1-1", "delegate", "ann", {}, due_s, began_s, outcome, began_s + took_s, status, said, "")
+    return Recorded("w1-1", "delegate", "ann", {}, due_s, began_s, outcome, began_s + took_s, status, said)
 
 
 def test_a_percentile_is_right_to_two_per_cent() -> None:
@@ -57,8 +57,7 @@ def test_failures_are_what_no_client_wanted() -> None:
     measures.add(operation(1, outcome="fail"))
     measures.add(operation(1, outcome="unknown"))
     measures.add(operation(1, status=409))
-    left = operation(1, outcome="unknown")
-    left.said = "the client left"
+    left = operation(1, outcome="unknown")._replace(said="the client left")
     measures.add(left)
     assert (measures.overall.failed, measures.overall.answered) == (3, 1)
 

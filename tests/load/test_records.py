@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sim.worlds.load.records import SUFFIX, Recorded, Recorder, RecordFile, read_operation, with_answer
+from sim.worlds.load.packed import PackedFile, unpacked
+from sim.worlds.load.records import SUFFIX, Recorded, Recorder, RecordFile
 
 
 def written(folder: Path) -> Path:
@@ -42,12 +43,19 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     assert [each.op for each in operations] == ["w1-1", "w1-2", "w1-3", "w1-4"]
     assert not troubles
     for each in operations:
-        assert each.due_s <= each.began_s - 0.9 and read_operation(each.text) == each
+        assert each.due_s <= each.began_s - 0.9
 
 
-def test_an_answer_can_be_replaced_by_a_part_of_it(tmp_path: Path) -> None:
-    first = read(written(tmp_path))[0][0]
-    assert read_operation(with_answer(first, ["part"])).said == ["part"]
+@pytest.mark.parametrize("together", [1, 3, 100])
+def test_what_was_packed_is_unpacked(tmp_path: Path, together: int) -> None:
+    operations, _ = read(written(tmp_path))
+    values = [*map(tuple, operations), "\t\n\ud800", {"a": [1, 2.5, None, True]}, 1 << 70]
+    file = PackedFile(tmp_path / "packed", together=together)
+    for value in values:
+        file.add(value)
+    file.close()
+    assert list(unpacked(file.path)) == values
+    assert [Recorded(*each) for each in list(unpacked(file.path))[:4]] == operations
 
 
 def test_a_worker_has_one_file(tmp_path: Path) -> None:

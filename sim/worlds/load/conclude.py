@@ -22,11 +22,13 @@ from sim.worlds.load import rows as tables
 from sim.worlds.load.contacts import ContactFile
 from sim.worlds.load.facts import Buckets, Sorter
 from sim.worlds.load.groups import Circumstances
-from sim.worlds.load.inboxes import PollFiles, judge_heartbeats, judge_inbox
-from sim.worlds.load.judge import Tally, judge_buckets
+from sim.worlds.load.inboxes import Inbox, PollFiles, judge_heartbeats
+from sim.worlds.load.judge import Bucket, Piece, judge_pieces
 from sim.worlds.load.locust import Began
 from sim.worlds.load.measures import Measures
+from sim.worlds.load.packed import PackedFile
 from sim.worlds.load.records import SUFFIX, Recorded, Recorder, RecordFile
+from sim.worlds.load.tally import Tally
 from sim.worlds.load.windows import Span, windows_of
 from sim.worlds.tables import decode_times
 
@@ -88,6 +90,7 @@ class _Concluding:
         self._sorter = Sorter(self._buckets, evidence.folder / "later", evidence.members)
         self._polls = PollFiles(evidence.folder)
         self._beats: list[Recorded] = []
+        self._inboxes: list[Inbox] = []
         self._given = Circumstances(
             members=evidence.members,
             flags=evidence.flags,
@@ -109,7 +112,8 @@ class _Concluding:
         self._sorter.place_the_rest()
         for identity, contact in self._evidence.contacts.lines():
             self._sorter.by_id(identity, "contact", contact)
-        result.tally.add(judge_buckets(self._buckets.close(), self._given, processes=os.cpu_count() or 1))
+        pieces: list[Piece] = [*self._inboxes, *(Bucket(file) for file in self._buckets.close())]
+        result.tally.add(judge_pieces(pieces, self._given, processes=os.cpu_count() or 1))
         shutil.rmtree(self._evidence.folder / "buckets")
         if not result.measures.overall.answered:
             result.troubles.append("no operation was answered")
@@ -142,9 +146,8 @@ class _Concluding:
         tally, given = self._result.tally, self._given
         if self._beats:
             tally.add(judge_heartbeats(self._beats, await self._decoded(tables.HEARTBEATS), given))
-        for name in self._polls.cursors:
-            inbox = await self._texts(tables.INBOX_ROWS.format(given.members[name].workspace_id))
-            tally.add(judge_inbox(self._polls.polls(name), iter(inbox), given))
+        for name, polls in self._polls.close().items():
+            self._inboxes.append(Inbox(polls, await self._inbox_rows(name)))
         for second, event, count in await self._database.ask(tables.ENDED_BY_SECOND, given.epoch):
             self._result.ended_by_second.setdefault(second, {})[event] = count
 
@@ -181,6 +184,15 @@ class _Concluding:
         for row in rows:
             decode_times(row)
         return rows
+
+    async def _inbox_rows(self, name: str) -> Path:
+        file = PackedFile(self._evidence.folder / f"{name}.inbox", together=100)
+        query = tables.INBOX_ROWS.format(self._evidence.members[name].workspace_id)
+        async for batch in self._database.stream(query):
+            for (text,) in batch:
+                file.add(text)
+        file.close()
+        return file.path
 
     async def _texts(self, query: str) -> list[str]:
         batches: AsyncIterator[Sequence[Any]] = self._database.stream(query)

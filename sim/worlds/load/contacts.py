@@ -7,13 +7,13 @@ placed without being read.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from sim.history import Contact
-from sim.worlds.load.records import decoded
+from sim.worlds.load.records import decoded_all
 
 _FIELDS = [field.name for field in fields(Contact)]
 _LAST = ("answered", "cut", "aborted")
@@ -54,6 +54,6 @@ class ContactFile:
         self._file.write(f"{identity}\t{json.dumps(stages, separators=(',', ':'))}\n")
 
 
-def contacts_in(stages: str) -> Iterator[Contact]:
-    """The stages of one request, in order."""
-    return (Contact(*stage) for stage in decoded(stages))
+def contacts_in(requests: Sequence[str]) -> Iterator[Contact]:
+    """The stages of each request, in order."""
+    return (Contact(*stage) for stages in decoded_all(requests) for stage in stages)

@@ -6,59 +6,56 @@ name of a group is the delegation's id, with two exceptions. Under one idempoten
 delegations, which have to be seen together: their group is named after source and key. And an operation that was never
 answered does not know its id: its group is named after the operation, whose name stands in the task.
 
-A group is written in whatever order its facts are found, and sorted by time when it is read.
+A group is written in whatever order its facts are found, and sorted by time when it is read. Groups of a bucket are in
+the order of their first facts, so those that are neighbours there were so in time.
 """
 
 from __future__ import annotations
 
-import json
 import re
+from collections import defaultdict
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from zlib import crc32
 
 from sim.history import Member, message_id_of
 from sim.mcp_answers import task_of
-from sim.worlds.load.records import Recorded, with_answer
+from sim.worlds.load.packed import PackedFile, unpacked
+from sim.worlds.load.records import Recorded
 
 BUCKETS = 256
+_TOGETHER = 16
 Kind: TypeAlias = Literal["operation", "contact", "given", "listed", "row"]
-Fact: TypeAlias = tuple[str, str, str]
-"""Kind, table (of a row) and value."""
+Fact: TypeAlias = tuple[str, Kind, str, Any]
+"""Group, kind, table (of a row), value: the fields of a `Recorded`, a poller's name and what it was given, or JSON."""
 _OPERATION = re.compile(r"^\[([^\]]+)\]")
 
 
 class Buckets:
-    """Files of facts; a line is group, kind, table (of a row) and value, separated by tabs."""
+    """Files of facts, each with the name of its group."""
 
     def __init__(self, folder: Path, count: int = BUCKETS) -> None:
         folder.mkdir()
         self.count = count
-        self._files = [folder / f"{number:03}.facts" for number in range(count)]
-        self._stack = ExitStack()
-        self._open: list[IO[str]] = [
-            self._stack.enter_context(file.open("w", encoding="utf-8")) for file in self._files
-        ]
+        self._files = [PackedFile(folder / f"{number:03}.facts", together=_TOGETHER) for number in range(count)]
 
-    def add(self, group: str, kind: Kind, value: str, table: str = "") -> None:
-        """Put a fact to its group; `value` is one line."""
-        self._open[crc32(group.encode()) % self.count].write(f"{group}\t{kind}\t{table}\t{value}\n")
+    def add(self, group: str, kind: Kind, value: Any, table: str = "") -> None:
+        """Put a fact to its group."""
+        self._files[crc32(group.encode(errors="surrogatepass")) % self.count].add((group, kind, table, value))
 
     def close(self) -> list[Path]:
         """All files that hold anything."""
-        self._stack.close()
-        return [file for file in self._files if file.stat().st_size]
+        for file in self._files:
+            file.close()
+        return [file.path for file in self._files if file.path.stat().st_size]
 
 
 def read_bucket(file: Path) -> dict[str, list[Fact]]:
-    """The facts of a bucket by group: kind, table, value."""
-    groups: dict[str, list[Fact]] = {}
-    with file.open(encoding="utf-8") as lines:
-        for line in lines:
-            group, kind, table, value = line.rstrip("\n").split("\t", 3)
-            groups.setdefault(group, []).append((kind, table, value))
+    """The facts of a bucket by group."""
+    groups: defaultdict[str, list[Fact]] = defaultdict(list)
+    for fact in unpacked(file):
+        groups[fact[0]].append(fact)
     return groups
 
 
@@ -69,8 +66,7 @@ class Sorter:
         """`later`: a file for facts that can only be placed when all operations and delegate rows are known."""
         self._buckets = buckets
         self._names = {member.workspace_id: name for name, member in members.items()}
-        self._later_file = later
-        self._later: IO[str] = later.open("w", encoding="utf-8")
+        self._later = PackedFile(later, together=_TOGETHER)
         self._elsewhere: dict[str, str] = {}
         """The group of a delegation that is not named after its id."""
         self._unanswered: set[str] = set()
@@ -79,20 +75,20 @@ class Sorter:
         """A client's operation that is about one delegation or message, or a listing."""
         said, action = operation.said, operation.action
         if action in ("delegate", "mcp"):
-            self._buckets.add(self._group_of_call(operation), "operation", operation.text)
+            self._buckets.add(self._group_of_call(operation), "operation", tuple(operation))
         elif action == "send":
-            self._buckets.add(message_id_of(operation.op), "operation", operation.text)
+            self._buckets.add(message_id_of(operation.op), "operation", tuple(operation))
         elif action == "list":
             for entry in said if isinstance(said, list) else ():
-                self._place_later(entry["delegation_id"], "listed", with_answer(operation, [entry]))
+                self._later.add((str(entry["delegation_id"]), "listed", tuple(operation._replace(said=[entry]))))
         elif action in ("check", "report"):
-            self._place_later(operation.arguments["about"], "operation", operation.text)
+            self._later.add((str(operation.arguments["about"]), "operation", tuple(operation)))
 
     def given(self, workspace: str, row: Mapping[str, Any]) -> None:
         """A row that a poller was given."""
         if row["delegation_id"] is not None:
             told = {"method": row["method"], "request_body": {"delegation_id": row["delegation_id"]}}
-            self._place_later(row["delegation_id"], "given", json.dumps([workspace, told]))
+            self._later.add((str(row["delegation_id"]), "given", (workspace, told)))
 
     def delegate_row(self, delegation_id: str, source: str, key: str | None, task: str, row: str) -> None:
         """The row that says who asked for what; `source` is a workspace's id."""
@@ -103,18 +99,16 @@ class Sorter:
             self._elsewhere[delegation_id] = asked[1]
         self.by_id(delegation_id, "row", row, "activity_logs")
 
-    def by_id(self, identity: str, kind: Kind, value: str, table: str = "") -> None:
+    def by_id(self, identity: str, kind: Kind, value: Any, table: str = "") -> None:
         """Anything else that names its delegation or message; every operation and delegate row is known by now."""
         self._buckets.add(self._elsewhere.get(identity, identity), kind, value, table)
 
     def place_the_rest(self) -> None:
         """What had to wait."""
         self._later.close()
-        with self._later_file.open(encoding="utf-8") as lines:
-            for line in lines:
-                identity, kind, value = line.rstrip("\n").split("\t", 2)
-                self.by_id(identity, kind, value)  # type: ignore[arg-type]
-        self._later_file.unlink()
+        for identity, kind, value in unpacked(self._later.path):
+            self.by_id(identity, kind, value)
+        self._later.path.unlink()
 
     def _group_of_call(self, operation: Recorded) -> str:
         document = operation.said if operation.outcome == "ok" and isinstance(operation.said, dict) else {}
@@ -130,9 +124,6 @@ class Sorter:
         self._unanswered.add(operation.op)
         return operation.op
 
-    def _place_later(self, identity: str, kind: Kind, value: str) -> None:
-        self._later.write(f"{identity}\t{kind}\t{value}\n")
-
 
 def _of_key(source: str, key: str) -> str:
-    return f"key {source} {key}".replace("\t", " ").replace("\n", " ")
+    return f"key {source} {key}"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sim.scenario.load import Gates, Limits
-from sim.worlds.load.judge import Tally
 from sim.worlds.load.measures import Measures, Timing
+from sim.worlds.load.tally import Tally
 
 _PERCENTILES = (("p50", 50, "p50_s"), ("p95", 95, "p95_s"), ("p99", 99, "p99_s"))
 

@@ -1,12 +1,15 @@
-"""One group of facts as a history, judged: the small end of judging a large load."""
+"""Groups of facts as a history, judged: the small end of judging a large load.
+
+Groups may share a history if the same faults were about: each is then excused for what it would be excused for alone.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from operator import attrgetter, itemgetter
 
 from sim.history import (
     Entry,
@@ -24,7 +27,7 @@ from sim.invariants.delegations import view_of
 from sim.invariants.violation import Invariant, Violation
 from sim.worlds.load.contacts import contacts_in
 from sim.worlds.load.facts import Fact
-from sim.worlds.load.records import Recorded, decoded, read_operation
+from sim.worlds.load.records import Recorded, decoded_all
 from sim.worlds.load.windows import Span, spans_about
 from sim.worlds.tables import decode_times
 
@@ -53,8 +56,25 @@ class Circumstances:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """The facts of one group, and what its history needs of others: heartbeats of `targets`, and `spans`.
+
+    `entries` are of clients and agents; of a listing only what it told of this group is `listed`. Rows are still JSON.
+    """
+
+    entries: Sequence[Entry]
+    listed: Sequence[Recorded]
+    given: Sequence[tuple[str, Row]]
+    rows: Sequence[tuple[str, str]]
+    targets: Set[str]
+    from_s: float
+    to_s: float
+    spans: Sequence[Span]
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
-    """What came of one group."""
+    """What came of groups that share a history."""
 
     history: History
     violations: Sequence[Violation]
@@ -63,15 +83,44 @@ class Judged:
     statuses: Sequence[str]
 
 
-def judge_group(facts: Sequence[Fact], given: Circumstances, invariants: Sequence[Invariant]) -> Judged:
-    """Judge the facts of one group by every invariant that they can answer."""
-    history = history_of(facts, given)
+def group_of(facts: Iterable[Fact], given: Circumstances) -> Group:
+    """Facts that belong together."""
+    entries: list[Entry] = []
+    listed: list[Recorded] = []
+    polled: list[tuple[str, Row]] = []
+    rows: list[tuple[str, str]] = []
+    contacts: list[str] = []
+    targets: set[str] = set()
+    for _, kind, table, value in facts:
+        if kind == "row":
+            rows.append((table, value))
+        elif kind == "operation":
+            operation = Recorded(*value)
+            entries += entries_of(operation)
+            if (target := operation.arguments.get("target")) is not None:
+                targets.add(target)
+        elif kind == "contact":
+            contacts.append(value)
+        elif kind == "given":
+            polled.append(value)
+        else:
+            listed.append(Recorded(*value))
+    entries += contacts_in(contacts)
+    times = [entry.at_s for entry in entries]
+    times += (at_s for listing in listed for at_s in (listing.began_s, listing.end_s) if at_s is not None)
+    from_s, to_s = (min(times), max(times)) if times else (0.0, given.ended_s)
+    spans = tuple(spans_about(given.spans, from_s - MARGIN_S, to_s + MARGIN_S))
+    return Group(entries, listed, polled, rows, targets, from_s, to_s, spans)
+
+
+def judge_groups(groups: Sequence[Group], given: Circumstances, invariants: Sequence[Invariant]) -> Judged:
+    """Judge groups of the same spans, as one history, by every invariant that they can answer."""
+    history = history_of(groups, given)
     view = view_of(history)
-    observed = view.observed
     violations: list[Violation] = []
     not_observed = []
     for invariant in invariants:
-        if invariant.needs <= observed:
+        if invariant.needs <= view.observed:
             violations.extend(invariant.check(view))
         else:
             not_observed.append(invariant.id)
@@ -84,60 +133,65 @@ def judge_group(facts: Sequence[Fact], given: Circumstances, invariants: Sequenc
     )
 
 
-def history_of(facts: Sequence[Fact], given: Circumstances) -> History:
-    """The history that the facts of a group make, its entries in the order of their times."""
-    entries: list[Entry] = []
-    rows: dict[str, list[Row]] = {
-        "activity_logs": [],
-        "delegations": [],
-        "structure_events": list(given.announced),
-        "a2a_queue": [],
-        "workspaces": given.workspaces,  # type: ignore[dict-item]
-    }
-    inbox: dict[str, list[Row]] = {}
-    targets: set[str] = set()
-    for kind, table, value in facts:
-        if kind == "row":
-            row = decoded(value)
-            decode_times(row)
-            rows[table].append(row)
-        elif kind == "contact":
-            entries.extend(contacts_in(value))
-        elif kind == "given":
-            workspace, row = decoded(value)
-            inbox.setdefault(workspace, []).append(row)
-        else:
-            operation = read_operation(value)
-            entries.extend(entries_of(operation))
-            if (target := operation.arguments.get("target")) is not None:
-                targets.add(target)
-    rows["activity_logs"].sort(key=_seq)
-    rows["structure_events"].sort(key=_seq)
-    inboxes = {name: inbox.get(name, []) for name in given.polled}
-    from_s = min((entry.at_s for entry in entries), default=0.0)
-    to_s = max((entry.at_s for entry in entries), default=given.ended_s)
-    for target in targets & given.hearts.keys():
+def history_of(groups: Sequence[Group], given: Circumstances) -> History:
+    """The history that groups make, its entries in the order of their times."""
+    entries = [entry for group in groups for entry in group.entries]
+    for listing in _together([listing for group in groups for listing in group.listed]):
+        entries += entries_of(listing)
+    from_s, to_s = min(group.from_s for group in groups), max(group.to_s for group in groups)
+    for target in sorted({target for group in groups for target in group.targets} & given.hearts.keys()):
         for beat in beats_about(given.hearts[target], from_s, to_s):
-            entries.extend(entries_of(beat))
-    for span in spans_about(given.spans, from_s - MARGIN_S, to_s + MARGIN_S):
-        entries.extend(span.entries)
+            entries += entries_of(beat)
+    for span in groups[0].spans:
+        entries += span.entries
     entries.sort(key=_at)
-    entries.append(Final(given.ended_s, rows if given.rows_are_known else None, inboxes or None, None))
+    inboxes: dict[str, list[Row]] = {name: [] for name in sorted(given.polled)}
+    for group in groups:
+        for name, row in group.given:
+            if name in inboxes:
+                inboxes[name].append(row)
+    rows = _rows(groups, given) if given.rows_are_known else None
+    entries.append(Final(given.ended_s, rows, inboxes or None, None))
     return History(given.members, given.flags, entries, given.epoch)
 
 
-def entries_of(operation: Recorded) -> Iterator[Entry]:
+def _together(listings: Sequence[Recorded]) -> Iterable[Recorded]:
+    """What one listing told of several groups is one answer."""
+    found: dict[str, Recorded] = {}
+    for part in listings:
+        first = found.get(part.op)
+        found[part.op] = part if first is None else first._replace(said=[*first.said, *part.said])
+    return found.values()
+
+
+def _rows(groups: Sequence[Group], given: Circumstances) -> dict[str, Sequence[Row]]:
+    texts: dict[str, list[str]] = {
+        table: [] for table in ("activity_logs", "delegations", "structure_events", "a2a_queue")
+    }
+    for group in groups:
+        for table, text in group.rows:
+            texts[table].append(text)
+    rows = {table: decoded_all(of_table) for table, of_table in texts.items()}
+    for of_table in rows.values():
+        for row in of_table:
+            decode_times(row)
+    rows["structure_events"] += given.announced
+    rows["activity_logs"].sort(key=_seq)
+    rows["structure_events"].sort(key=_seq)
+    return {**rows, "workspaces": given.workspaces}
+
+
+def entries_of(operation: Recorded) -> tuple[Entry, ...]:
     """An operation as entries of a history."""
-    arguments = dict(operation.arguments)
-    yield Invoke(operation.began_s, operation.op, operation.action, operation.workspace, arguments)
-    if operation.end_s is None:
-        return
-    if operation.outcome == "ok":
-        yield Ok(operation.end_s, operation.op, operation.status or 0, operation.said)
-    elif operation.outcome == "fail":
-        yield Fail(operation.end_s, operation.op, str(operation.said))
-    else:
-        yield Info(operation.end_s, operation.op, str(operation.said), operation.status)
+    op, action, workspace, arguments, _due_s, began_s, outcome, end_s, status, said = operation
+    begun = Invoke(began_s, op, action, workspace, arguments)
+    if end_s is None:
+        return (begun,)
+    if outcome == "ok":
+        return begun, Ok(end_s, op, status or 0, said)
+    if outcome == "fail":
+        return begun, Fail(end_s, op, str(said))
+    return begun, Info(end_s, op, str(said), status)
 
 
 def beats_about(beats: Sequence[Recorded], from_s: float, to_s: float) -> Iterator[Recorded]:
@@ -160,9 +214,5 @@ def beats_about(beats: Sequence[Recorded], from_s: float, to_s: float) -> Iterat
         yield beat
 
 
-def _seq(row: Any) -> int:
-    return int(row["seq"])
-
-
-def _at(entry: Entry) -> float:
-    return entry.at_s
+_seq = itemgetter("seq")
+_at = attrgetter("at_s")

@@ -6,24 +6,25 @@ time: between the first and the last row of a stretch there must be every row th
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from reports.history_text import line
 from reports.model import Finding
 from sim.history import Entry, Final, History, Row
 from sim.invariants.delegations import view_of
 from sim.worlds.load.groups import Circumstances, entries_of
-from sim.worlds.load.judge import FINDINGS_MAX, Tally
-from sim.worlds.load.records import Recorded, read_operation
+from sim.worlds.load.packed import PackedFile, unpacked
+from sim.worlds.load.records import Recorded, decoded
 from sim.worlds.load.scope import Scope, judged
+from sim.worlds.load.tally import FINDINGS_MAX, Tally
 from sim.worlds.tables import decode_times
 
-STRETCH = 20
-"""Polls judged at once."""
+STRETCH_POLLS, STRETCH_ROWS = 20, 200
+"""So much is judged at once: to each poll all the rows of its stretch are held."""
 _PAST_S = 5.0
 """Rows so long after a poll's end need not be looked at for it."""
 
@@ -33,7 +34,7 @@ class PollFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[str, IO[str]] = {}
+        self._files: dict[str, PackedFile] = {}
         self.cursors: dict[str, str | None] = {}
         self.begun_again: set[str] = set()
         """Whose poller has forgotten its cursor: it is rightly given rows a second time."""
@@ -42,9 +43,9 @@ class PollFiles:
         """Keep a poll; the rows that it gave."""
         name = poll.workspace
         if name not in self._files:
-            self._files[name] = (self._folder / f"{name}.polls").open("w", encoding="utf-8")
+            self._files[name] = PackedFile(self._folder / f"{name}.polls")
             self.cursors[name] = None
-        self._files[name].write(poll.text + "\n")
+        self._files[name].add(tuple(poll))
         if poll.arguments["since"] is None and self.cursors[name] is not None:
             self.begun_again.add(name)
         rows = poll.said if poll.outcome == "ok" and poll.status == 200 and isinstance(poll.said, list) else []
@@ -52,26 +53,33 @@ class PollFiles:
             self.cursors[name] = rows[0]["id"] if poll.arguments["since"] is None else rows[-1]["id"]
         return rows
 
-    def polls(self, name: str) -> Iterator[Recorded]:
-        """The polls of a workspace, once all are there."""
-        self._files[name].close()
-        with (self._folder / f"{name}.polls").open(encoding="utf-8") as lines:
-            for text in lines:
-                yield read_operation(text.rstrip("\n"))
+    def close(self) -> dict[str, Path]:
+        """The file of each workspace that was polled; there will be no more polls."""
+        for file in self._files.values():
+            file.close()
+        return {name: file.path for name, file in self._files.items()}
 
 
-def judge_inbox(polls: Iterator[Recorded], rows: Iterator[str], given: Circumstances) -> Tally:
-    """Judge the polls of one workspace against the rows of its inbox, both in their order."""
-    tally = Tally()
-    window: deque[dict[str, Any]] = deque()
-    stretch: list[Recorded] = []
-    for poll in polls:
-        stretch.append(poll)
-        if len(stretch) == STRETCH:
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """The polls of one workspace, and the rows that its inbox has at the end, as JSON; both packed, in their order."""
+
+    polls: Path
+    rows: Path
+
+    @property
+    def size_bytes(self) -> int:
+        """Of both files."""
+        return self.polls.stat().st_size + self.rows.stat().st_size
+
+    def judge(self, given: Circumstances) -> Tally:
+        """Judge the polls, a stretch at a time."""
+        tally = Tally()
+        window: deque[dict[str, Any]] = deque()
+        rows: Iterator[str] = unpacked(self.rows)
+        for stretch in _stretches(Recorded(*poll) for poll in unpacked(self.polls)):
             _judge_stretch(stretch, rows, window, given, tally)
-            stretch = []
-    _judge_stretch(stretch, rows, window, given, tally)
-    return tally
+        return tally
 
 
 def judge_heartbeats(beats: Sequence[Recorded], events: Sequence[Row], given: Circumstances) -> Tally:
@@ -82,6 +90,19 @@ def judge_heartbeats(beats: Sequence[Recorded], events: Sequence[Row], given: Ci
     return tally
 
 
+def _stretches(polls: Iterable[Recorded]) -> Iterator[list[Recorded]]:
+    stretch: list[Recorded] = []
+    rows = 0
+    for poll in polls:
+        stretch.append(poll)
+        rows += len(poll.said) if isinstance(poll.said, list) else 0
+        if len(stretch) >= STRETCH_POLLS or rows >= STRETCH_ROWS:
+            yield stretch
+            stretch, rows = [], 0
+    if stretch:
+        yield stretch
+
+
 def _judge_stretch(
     stretch: Sequence[Recorded],
     rows: Iterator[str],
@@ -89,14 +110,12 @@ def _judge_stretch(
     given: Circumstances,
     tally: Tally,
 ) -> None:
-    if not stretch:
-        return
     asked = [row["id"] for poll in stretch if isinstance(poll.said, list) for row in poll.said]
     cursors = [poll.arguments["since"] for poll in stretch if poll.arguments["since"] is not None]
     missing = {*asked, *cursors} - {row["id"] for row in window}
     last_s = max(poll.end_s or poll.began_s for poll in stretch)
     while missing and (text := next(rows, None)) is not None:
-        row = json.loads(text)
+        row = decoded(text)
         decode_times(row)
         window.append(row)
         missing.discard(row["id"])

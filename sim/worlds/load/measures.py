@@ -7,7 +7,7 @@ right to two per cent, however many operations there are.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -27,6 +27,13 @@ class Timing:
     answered: int = 0
     failed: int = 0
     slowest_s: float = 0.0
+
+    def add(self, other: Timing) -> None:
+        """Those of another set."""
+        self.buckets.update(other.buckets)
+        self.answered += other.answered
+        self.failed += other.failed
+        self.slowest_s = max(self.slowest_s, other.slowest_s)
 
     @property
     def count(self) -> int:
@@ -83,12 +90,19 @@ class Measures:
 
     def __init__(self, windows: Sequence[Window], *, aftermath_s: float) -> None:
         """`aftermath_s`: so long after a window operations are neither in it nor outside."""
-        self.overall = Timing()
         self.outside = Timing()
         self.windows = [WindowTiming(window) for window in windows]
-        self.by_second: dict[int, Timing] = {}
-        self.by_action: dict[str, Timing] = {}
+        self.by_second: defaultdict[int, Timing] = defaultdict(Timing)
+        self.by_action: defaultdict[str, Timing] = defaultdict(Timing)
         self._aftermath_s = aftermath_s
+
+    @property
+    def overall(self) -> Timing:
+        """Of all operations."""
+        overall = Timing()
+        for timing in self.by_action.values():
+            overall.add(timing)
+        return overall
 
     def add(self, operation: Recorded) -> None:
         """Count an operation in, wherever it belongs."""
@@ -97,11 +111,7 @@ class Measures:
         failed = operation.outcome != "ok" or (operation.status or 0) >= 500
         end_s = operation.began_s if operation.end_s is None else operation.end_s
         latency_s = end_s - operation.due_s
-        where = [
-            self.overall,
-            self.by_second.setdefault(int(operation.due_s), Timing()),
-            self.by_action.setdefault(operation.action, Timing()),
-        ]
+        where = [self.by_second[int(operation.due_s)], self.by_action[operation.action]]
         beside = True
         for each in self.windows:
             window = each.window

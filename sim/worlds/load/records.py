@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 FORMAT = "fumble-load-1"
 SUFFIX = ".records"
@@ -73,12 +73,8 @@ class Recorder:
         self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
 
 
-@dataclass(slots=True)
-class Recorded:
-    """One operation; times are seconds of the run, `due_s` is when it should have begun. `end_s` is None while open.
-
-    `text` is all of it, as `read_operation` reads it again.
-    """
+class Recorded(NamedTuple):
+    """One operation; times are seconds of the run, `due_s` is when it should have begun. `end_s` is None while open."""
 
     op: str
     action: str
@@ -90,20 +86,6 @@ class Recorded:
     end_s: float | None
     status: int | None
     said: Any
-    text: str
-
-
-def read_operation(text: str) -> Recorded:
-    """The operation whose `text` this is."""
-    offset, begin, end = text.split("\t")
-    return _operation(decoded(begin), decoded(end) if end else None, float(offset), text)
-
-
-def with_answer(operation: Recorded, said: Any) -> str:
-    """The text of the same operation with another answer: a part of what it was told."""
-    offset, begin, end = operation.text.split("\t")
-    record = decoded(end)
-    return f"{offset}\t{begin}\t{json.dumps([*record[:4], said])}"
 
 
 @dataclass(slots=True)
@@ -120,16 +102,15 @@ class RecordFile:
     def operations(self) -> Iterator[Recorded]:
         """Each operation when it has ended, then those that never did."""
         offset_s = self.zero_s
-        begun: dict[str, tuple[list[Any], str]] = {}
+        begun: dict[str, list[Any]] = {}
         announced = False
-        for number, (line, record) in enumerate(self._lines(), start=1):
+        for number, record in enumerate(self._lines(), start=1):
             try:
                 kind = record[0]
                 if kind == "b":
-                    begun[record[1]] = record, line
+                    begun[record[1]] = record
                 elif kind in _OUTCOMES:
-                    begin, first = begun.pop(record[1])
-                    yield _operation(begin, record, offset_s, f"{offset_s!r}\t{first}\t{line}")
+                    yield _operation(begun.pop(record[1]), record, offset_s)
                 elif number == 1:
                     offset_s = self._offset_s(record)
                 elif kind == "x":
@@ -140,22 +121,22 @@ class RecordFile:
                 self._note(f"{self.path.name}: line {number} is no record of a load")
         if not announced:
             self._note(f"{self.path.name}: it has no end, so its worker did not come to its own")
-        for begin, first in begun.values():
-            yield _operation(begin, None, offset_s, f"{offset_s!r}\t{first}\t")
+        for begin in begun.values():
+            yield _operation(begin, None, offset_s)
 
     def _note(self, trouble: str) -> None:
         """The same trouble, a thousand times, is one."""
         if trouble not in self.troubles and len(self.troubles) < _TROUBLES_MAX:
             self.troubles.append(trouble)
 
-    def _lines(self) -> Iterator[tuple[str, Any]]:
+    def _lines(self) -> Iterator[Any]:
         with self.path.open(encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith("\n"):
                     self._note(f"{self.path.name}: line {number} is cut in the middle of a record")
                     return
                 try:
-                    yield line[:-1], decoded(line)
+                    yield decoded(line)
                 except ValueError:
                     self._note(f"{self.path.name}: line {number} is no record of a load")
 
@@ -180,15 +161,21 @@ def decoded(text: str) -> Any:
     return _DECODE(text)[0]
 
 
-def _operation(begin: list[Any], end: list[Any] | None, offset_s: float, text: str) -> Recorded:
+def decoded_all(texts: Sequence[str]) -> list[Any]:
+    """Several of the kind: names that they share are read once. Raises ValueError."""
+    found: list[Any] = decoded(f"[{','.join(texts)}]")
+    return found
+
+
+def _operation(begin: list[Any], end: list[Any] | None, offset_s: float) -> Recorded:
     _, op, at_s, due_s, action, workspace, arguments = begin
     began_s = max(at_s - offset_s, 0.0)
     due_s = min(due_s - offset_s, began_s)
     if end is None:
-        return Recorded(op, action, workspace, arguments, due_s, began_s, "open", None, None, None, text)
+        return Recorded(op, action, workspace, arguments, due_s, began_s, "open", None, None, None)
     kind, _, end_s, status, said = end
     end_s = max(end_s - offset_s, began_s)
-    return Recorded(op, action, workspace, arguments, due_s, began_s, _OUTCOMES[kind], end_s, status, said, text)
+    return Recorded(op, action, workspace, arguments, due_s, began_s, _OUTCOMES[kind], end_s, status, said)
 
 
 def machine() -> str:
