@@ -30,7 +30,7 @@ def measure(quick: bool) -> list[Figure]:
         folder = Path(temporary)
         rows = Rows(delegations, folder)
         rows.prepare_all()
-        found, operations = evidence(folder, delegations)
+        found, operations = evidence(folder, delegations, workers=2)
         begun_s = perf_counter()
         result = asyncio.run(conclude(found, rows, no_more))
         took_s = perf_counter() - begun_s

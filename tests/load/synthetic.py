@@ -76,16 +76,22 @@ def works(count: int) -> Iterator[Work]:
         )
 
 
-def write_records(folder: Path, count: int) -> int:
-    """The file of one worker; the number of its operations."""
+def write_records(folder: Path, count: int, workers: int) -> int:
+    """The files of all workers, among whom the callers are shared out; the number of their operations."""
+    return sum(_write_worker(folder, count, f"w{one + 1}", CALLERS[one::workers]) for one in range(workers))
+
+
+def _write_worker(folder: Path, count: int, name: str, callers: Sequence[str]) -> int:
     operations = 0
-    with (folder / f"w1{SUFFIX}").open("w") as file:
+    with (folder / f"{name}{SUFFIX}").open("w") as file:
 
         def put(*record: Any) -> None:
             file.write(json.dumps(record, separators=(",", ":")) + "\n")
 
-        put(FORMAT, "w1", 0.0, 0.0, machine())
+        put(FORMAT, name, 0.0, 0.0, machine())
         for work in works(count):
+            if work.caller not in callers:
+                continue
             at_s = work.at_s
             if work.tool:
                 arguments = {"target": work.agent, "tool": "delegate_task_async", "task": work.task}
@@ -114,15 +120,15 @@ def write_records(folder: Path, count: int) -> int:
                 put("b", f"{work.op}-again", at_s + 0.003, at_s + 0.003, "delegate", work.caller, arguments)
                 put("o", f"{work.op}-again", at_s + 0.004, 200, {**answer, "status": "pending", "idempotent_hit": True})
                 operations += 1
-        operations += _write_polls(put, count)
+        operations += _write_polls(put, count, callers)
         put("end", operations)
     return operations
 
 
-def _write_polls(put: Any, count: int) -> int:
+def _write_polls(put: Any, count: int, callers: Sequence[str]) -> int:
     """Each caller reads its inbox to the end, some rows at a time."""
     polls = 0
-    for caller in CALLERS:
+    for caller in callers:
         since = None
         mine = [work for work in works(count) if work.caller == caller]
         for start in range(0, len(mine), 50):
@@ -220,9 +226,9 @@ async def no_more(recorder: Recorder, name: str, cursor: str | None) -> bool:
     return True
 
 
-def evidence(folder: Path, count: int) -> tuple[Evidence, int]:
+def evidence(folder: Path, count: int, *, workers: int = 1) -> tuple[Evidence, int]:
     """A load of so many delegations, and the number of its operations."""
-    operations = write_records(folder, count)
+    operations = write_records(folder, count, workers)
     found = Evidence(
         folder=folder,
         began=Began(0.0, 0.0),
@@ -233,7 +239,7 @@ def evidence(folder: Path, count: int) -> tuple[Evidence, int]:
         ended_s=count * _GAP_S + 20,
         spans=(),
         contacts=write_contacts(folder / "agents.contacts", count),
-        workers=1,
+        workers=workers,
         aftermath_s=0.0,
     )
     return found, operations

@@ -14,10 +14,9 @@ import pytest
 from sim.history import FaultBegan, FaultEnded, Flags, History
 from sim.invariants.registry import ALL
 from sim.worlds.components.processes import ComponentFailed
-from sim.worlds.load import conclude as conclude_module
-from sim.worlds.load import judge
+from sim.worlds.load import facts, judge, processes
 from sim.worlds.load.conclude import Conclusion, conclude
-from sim.worlds.load.facts import Buckets, Fact
+from sim.worlds.load.facts import Fact
 from sim.worlds.load.groups import Circumstances, Group, Judged, group_of
 from sim.worlds.load.records import SUFFIX
 from sim.worlds.load.scope import DUPLICATES, LOSSES, scope_of
@@ -57,7 +56,7 @@ def test_a_load_in_which_all_is_right(tmp_path: Path) -> None:
 
 
 def test_processes_judge_like_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "_ALONE_BYTES", 0)
+    monkeypatch.setattr(processes, "_HERE_BYTES", 0)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     result = concluded(tmp_path, losing("activity_type", "a2a_receive", method="delegate_result"))
     assert result.tally.violations["INV-31"] == 1 and result.tally.accepted == COUNT
@@ -249,7 +248,7 @@ def test_a_fault_elsewhere_excuses_what_it_always_excuses(tmp_path: Path) -> Non
 @pytest.fixture
 def one_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that all delegations are neighbours."""
-    monkeypatch.setattr(conclude_module, "Buckets", lambda folder: Buckets(folder, count=1))
+    monkeypatch.setattr(facts, "BUCKETS", 1)
 
 
 @pytest.mark.usefixtures("one_bucket")
@@ -318,10 +317,10 @@ def test_who_is_judged_together_had_the_same_faults(monkeypatch: pytest.MonkeyPa
     faults = [FaultBegan(100.0, "f1", "down", "broker"), FaultEnded(101.0, "f1"), FaultBegan(900.0, "f2", "down", "")]
     given = Circumstances(MEMBERS, Flags(), EPOCH, 1000.0, spans_of(faults))
     times_s = (0.0, 10.0, 45.0, 130.0, 300.0, 301.0)
-    facts: list[Fact] = [
+    operations: list[Fact] = [
         ("g", "operation", "", ("op", "send", "a", {}, at_s, at_s, "open", None, None, None)) for at_s in times_s
     ]
-    judge.tally_of((group_of([fact], given) for fact in facts), given)
+    judge.tally_of((group_of([operation], given) for operation in operations), given)
     assert seen == [[0.0, 10.0], [45.0, 130.0], [300.0, 301.0]]
 
 

@@ -7,10 +7,10 @@ judged all the same.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,14 +20,16 @@ from sim.history import Flags, Member
 from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.load import rows as tables
 from sim.worlds.load.contacts import ContactFile
-from sim.worlds.load.facts import Buckets, Sorter
+from sim.worlds.load.facts import Buckets, RowSorter, buckets_in
 from sim.worlds.load.groups import Circumstances
-from sim.worlds.load.inboxes import Inbox, PollFiles, judge_heartbeats
+from sim.worlds.load.inboxes import Inbox, Polled, judge_heartbeats
 from sim.worlds.load.judge import Bucket, Piece, judge_pieces
 from sim.worlds.load.locust import Began
 from sim.worlds.load.measures import Measures
 from sim.worlds.load.packed import PackedFile
+from sim.worlds.load.processes import executor_for
 from sim.worlds.load.records import SUFFIX, Recorded, Recorder, RecordFile
+from sim.worlds.load.sorting import Sorted, place_the_rest, sort_records
 from sim.worlds.load.tally import Tally
 from sim.worlds.load.windows import Span, windows_of
 from sim.worlds.tables import decode_times
@@ -35,6 +37,8 @@ from sim.worlds.tables import decode_times
 ReadOn: TypeAlias = Callable[[Recorder, str, str | None], Awaitable[bool]]
 """Reads an inbox to its end from a cursor on, and writes down its polls; False if it cannot."""
 HARNESS = "harness"
+_ROWS = "rows.sorted"
+"""The folder of what is streamed from the database."""
 
 
 class Database(tables.Database, Protocol):
@@ -76,20 +80,20 @@ class Conclusion:
 
 async def conclude(evidence: Evidence, database: Database, read_on: ReadOn) -> Conclusion:
     """Judge everything."""
-    return await _Concluding(evidence, database, read_on).conclude()
+    written = [*evidence.folder.glob(f"*{SUFFIX}"), evidence.contacts.path]
+    with executor_for(sum(file.stat().st_size for file in written)) as executor:
+        return await _Concluding(evidence, database, read_on, executor).conclude()
 
 
 class _Concluding:
-    def __init__(self, evidence: Evidence, database: Database, read_on: ReadOn) -> None:
+    def __init__(self, evidence: Evidence, database: Database, read_on: ReadOn, executor: Executor) -> None:
         self._evidence = evidence
         self._database = database
         self._read_on = read_on
-        windows = windows_of(evidence.spans, evidence.duration_s)
-        self._result = Conclusion(Measures(windows, aftermath_s=evidence.aftermath_s))
-        self._buckets = Buckets(evidence.folder / "buckets")
-        self._sorter = Sorter(self._buckets, evidence.folder / "later", evidence.members)
-        self._polls = PollFiles(evidence.folder)
-        self._beats: list[Recorded] = []
+        self._executor = executor
+        self._result = Conclusion(self._no_measures())
+        self._sorted: list[Sorted] = []
+        self._polled: dict[str, Polled] = {}
         self._inboxes: list[Inbox] = []
         self._given = Circumstances(
             members=evidence.members,
@@ -101,83 +105,105 @@ class _Concluding:
 
     async def conclude(self) -> Conclusion:
         began_s = time.perf_counter()
-        result = self._result
+        result, folder = self._result, self._evidence.folder
         self._sort_operations()
-        self._given = replace(self._given, hearts=_by_workspace(self._beats))
-        try:
-            await self._sort_rows()
-        except ComponentFailed as failure:
-            result.broken = str(failure)
-            self._given = replace(self._given, rows_are_known=False, polled=frozenset())
-        self._sorter.place_the_rest()
-        for identity, contact in self._evidence.contacts.lines():
-            self._sorter.by_id(identity, "contact", contact)
-        pieces: list[Piece] = [*self._inboxes, *(Bucket(file) for file in self._buckets.close())]
-        result.tally.add(judge_pieces(pieces, self._given, processes=os.cpu_count() or 1))
-        shutil.rmtree(self._evidence.folder / "buckets")
+        await self._ask(self._read_inboxes)
+        aliases = {identity: group for each in self._sorted for identity, group in each.aliases.items()}
+        unanswered = {op for each in self._sorted for op in each.unanswered}
+        of_rows, of_rest = folder / _ROWS, folder / "rest.sorted"
+        of_rows.mkdir()
+        buckets = Buckets(of_rows / "buckets")
+        sorter = RowSorter(buckets, self._evidence.members, aliases, unanswered)
+        await self._ask(lambda: tables.sort_delegate_rows(self._database, sorter))
+        later = [each.later for each in self._sorted]
+        rest = self._executor.submit(place_the_rest, later, self._evidence.contacts.path, of_rest, aliases)
+        await self._ask(lambda: tables.sort_other_rows(self._database, sorter))
+        await self._ask(self._read_the_rest)
+        buckets.close()
+        rest.result()
+        folders = [*(each.later.parent for each in self._sorted), of_rows, of_rest]
+        filled = buckets_in([each / "buckets" for each in folders])
+        pieces: list[Piece] = [*self._inboxes, *map(Bucket, filled)]
+        result.tally.add(judge_pieces(pieces, self._given, self._executor))
+        for each in folders:
+            shutil.rmtree(each)
         if not result.measures.overall.answered:
             result.troubles.append("no operation was answered")
         result.judging_s = time.perf_counter() - began_s
         return result
 
+    async def _ask(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Do what needs the database, while it is there."""
+        if self._result.broken:
+            return
+        try:
+            await step()
+        except ComponentFailed as failure:
+            self._result.broken = str(failure)
+            self._given = replace(self._given, rows_are_known=False, polled=frozenset())
+
     def _sort_operations(self) -> None:
-        for operation in self._recorded():
-            self._result.operations += 1
-            self._result.measures.add(operation)
-            if operation.action == "inbox":
-                self._sort_poll(operation)
-            elif operation.action == "heartbeat":
-                self._beats.append(operation)
+        files = sorted(self._evidence.folder.glob(f"*{SUFFIX}"))
+        if len(files) < self._evidence.workers:
+            self._result.troubles.append(
+                f"only {len(files)} of {self._evidence.workers} workers wrote down what they did"
+            )
+        for done in [self._sorting(file) for file in files]:
+            found = done.result()
+            self._keep(found)
+            self._result.operations += found.operations
+            self._result.measures.merge(found.measures)
+            self._result.troubles += found.troubles
+        self._given = replace(self._given, hearts=_by_workspace(self._beats()))
+
+    def _sorting(self, path: Path) -> Future[Sorted]:
+        file = RecordFile(path, self._evidence.began.monotonic_s, self._evidence.began.unix_s)
+        return self._executor.submit(sort_records, file, path.with_suffix(".sorted"), self._no_measures())
+
+    def _keep(self, found: Sorted) -> None:
+        self._sorted.append(found)
+        for name, polled in found.polled.items():
+            if name in self._polled:
+                self._polled[name].add(polled)
             else:
-                self._sorter.operation(operation)
+                self._polled[name] = polled
 
-    def _sort_poll(self, poll: Recorded) -> None:
-        for row in self._polls.add(poll):
-            self._sorter.given(poll.workspace, row)
+    def _beats(self) -> list[Recorded]:
+        return [beat for each in self._sorted for beat in each.beats]
 
-    async def _sort_rows(self) -> None:
+    async def _read_inboxes(self) -> None:
         self._given = replace(
             self._given,
             polled=await self._read_inboxes_to_the_end(),
             workspaces=await self._decoded(tables.WORKSPACES),
             announced=await self._decoded(tables.ANNOUNCED),
         )
-        await tables.sort_rows(self._database, self._sorter)
+
+    async def _read_the_rest(self) -> None:
         tally, given = self._result.tally, self._given
-        if self._beats:
-            tally.add(judge_heartbeats(self._beats, await self._decoded(tables.HEARTBEATS), given))
-        for name, polls in self._polls.close().items():
-            self._inboxes.append(Inbox(polls, await self._inbox_rows(name)))
+        if beats := self._beats():
+            tally.add(judge_heartbeats(beats, await self._decoded(tables.HEARTBEATS), given))
+        for name, polled in self._polled.items():
+            self._inboxes.append(Inbox(tuple(polled.files), await self._inbox_rows(name)))
         for second, event, count in await self._database.ask(tables.ENDED_BY_SECOND, given.epoch):
             self._result.ended_by_second.setdefault(second, {})[event] = count
-
-    def _recorded(self) -> Iterator[Recorded]:
-        files = sorted(self._evidence.folder.glob(f"*{SUFFIX}"))
-        if len(files) < self._evidence.workers:
-            self._result.troubles.append(
-                f"only {len(files)} of {self._evidence.workers} workers wrote down what they did"
-            )
-        for path in files:
-            file = self._opened(path)
-            yield from file.operations()
-            self._result.troubles += file.troubles
 
     async def _read_inboxes_to_the_end(self) -> frozenset[str]:
         """So that it can be said what each poller was given in all; the names of those of whom it can be said."""
         recorder = Recorder(self._evidence.folder, HARNESS)
         done = set()
-        for name, cursor in list(self._polls.cursors.items()):
-            if await self._read_on(recorder, name, cursor):
+        for name, polled in self._polled.items():
+            if await self._read_on(recorder, name, polled.cursor):
                 done.add(name)
             else:
                 self._result.troubles.append(f"the inbox of {name} could not be read to its end")
         recorder.close()
-        for poll in self._opened(self._evidence.folder / f"{HARNESS}{SUFFIX}").operations():
-            self._sort_poll(poll)
-        return frozenset(done - self._polls.begun_again)
+        self._keep(self._sorting(self._evidence.folder / f"{HARNESS}{SUFFIX}").result())
+        return frozenset(done - {name for name, polled in self._polled.items() if polled.begun_again})
 
-    def _opened(self, path: Path) -> RecordFile:
-        return RecordFile(path, self._evidence.began.monotonic_s, self._evidence.began.unix_s)
+    def _no_measures(self) -> Measures:
+        windows = windows_of(self._evidence.spans, self._evidence.duration_s)
+        return Measures(windows, aftermath_s=self._evidence.aftermath_s)
 
     async def _decoded(self, query: str) -> list[dict[str, Any]]:
         rows = [json.loads(text) for text in await self._texts(query)]
@@ -186,7 +212,7 @@ class _Concluding:
         return rows
 
     async def _inbox_rows(self, name: str) -> Path:
-        file = PackedFile(self._evidence.folder / f"{name}.inbox", together=100)
+        file = PackedFile(self._evidence.folder / _ROWS / f"{name}.inbox", together=100)
         query = tables.INBOX_ROWS.format(self._evidence.members[name].workspace_id)
         async for batch in self._database.stream(query):
             for (text,) in batch:

@@ -20,10 +20,10 @@ _LAST = ("answered", "cut", "aborted")
 
 
 class ContactFile:
-    """Written while the load goes on, read when it is over."""
+    """Written while the load goes on; `requests_in` reads it when it is over."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._file = path.open("w", encoding="utf-8")
         self._open: dict[tuple[str, int], list[list[Any]]] = {}
 
@@ -41,17 +41,18 @@ class ContactFile:
         self._open.clear()
         self._file.close()
 
-    def lines(self) -> Iterator[tuple[str, str]]:
-        """Message or delegation id (empty: the agent never learnt it), and one request."""
-        with self._path.open(encoding="utf-8") as file:
-            for line in file:
-                identity, _, stages = line.rstrip("\n").partition("\t")
-                yield identity, stages
-
     def _write(self, stages: list[list[Any]]) -> None:
         latest = Contact(*stages[-1])
         identity = (latest.delegation_id or latest.message_id or "").replace("\t", " ").replace("\n", " ")
         self._file.write(f"{identity}\t{json.dumps(stages, separators=(',', ':'))}\n")
+
+
+def requests_in(path: Path) -> Iterator[tuple[str, str]]:
+    """Message or delegation id (empty: the agent never learnt it), and one request."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            identity, _, stages = line.rstrip("\n").partition("\t")
+            yield identity, stages
 
 
 def contacts_in(requests: Sequence[str]) -> Iterator[Contact]:

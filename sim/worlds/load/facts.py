@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from zlib import crc32
@@ -33,43 +33,53 @@ _OPERATION = re.compile(r"^\[([^\]]+)\]")
 
 
 class Buckets:
-    """Files of facts, each with the name of its group."""
+    """Files of facts, each with the name of its group; several processes have some each, in folders of their own."""
 
-    def __init__(self, folder: Path, count: int = BUCKETS) -> None:
+    def __init__(self, folder: Path) -> None:
         folder.mkdir()
-        self.count = count
-        self._files = [PackedFile(folder / f"{number:03}.facts", together=_TOGETHER) for number in range(count)]
+        self._files = [PackedFile(folder / _name(number), together=_TOGETHER) for number in range(BUCKETS)]
 
     def add(self, group: str, kind: Kind, value: Any, table: str = "") -> None:
         """Put a fact to its group."""
-        self._files[crc32(group.encode(errors="surrogatepass")) % self.count].add((group, kind, table, value))
+        self._files[crc32(group.encode(errors="surrogatepass")) % BUCKETS].add((group, kind, table, value))
 
-    def close(self) -> list[Path]:
-        """All files that hold anything."""
+    def close(self) -> None:
+        """Nothing more comes."""
         for file in self._files:
             file.close()
-        return [file.path for file in self._files if file.path.stat().st_size]
 
 
-def read_bucket(file: Path) -> dict[str, list[Fact]]:
+def buckets_in(folders: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """The files of each bucket that holds anything, over all folders."""
+    buckets = (tuple(folder / _name(number) for folder in folders) for number in range(BUCKETS))
+    return [files for files in buckets if any(file.stat().st_size for file in files)]
+
+
+def read_bucket(files: Sequence[Path]) -> dict[str, list[Fact]]:
     """The facts of a bucket by group."""
     groups: defaultdict[str, list[Fact]] = defaultdict(list)
-    for fact in unpacked(file):
-        groups[fact[0]].append(fact)
+    for file in files:
+        for fact in unpacked(file):
+            groups[fact[0]].append(fact)
     return groups
 
 
-class Sorter:
-    """Finds the group of each fact. Operations come first, then delegate rows, then everything else."""
+def place(buckets: Buckets, aliases: Mapping[str, str], identity: str, kind: Kind, value: Any, table: str = "") -> None:
+    """Put a fact that names its delegation or message to its group; all `aliases` are known by now."""
+    buckets.add(aliases.get(identity, identity), kind, value, table)
 
-    def __init__(self, buckets: Buckets, later: Path, members: Mapping[str, Member]) -> None:
+
+class Sorter:
+    """Finds the groups of one worker's operations. Others may name a delegation's group, so what names it waits."""
+
+    def __init__(self, buckets: Buckets, later: Path) -> None:
         """`later`: a file for facts that can only be placed when all operations and delegate rows are known."""
         self._buckets = buckets
-        self._names = {member.workspace_id: name for name, member in members.items()}
         self._later = PackedFile(later, together=_TOGETHER)
-        self._elsewhere: dict[str, str] = {}
+        self.aliases: dict[str, str] = {}
         """The group of a delegation that is not named after its id."""
-        self._unanswered: set[str] = set()
+        self.unanswered: set[str] = set()
+        """Operations that may have made a delegation, and were not told its id."""
 
     def operation(self, operation: Recorded) -> None:
         """A client's operation that is about one delegation or message, or a listing."""
@@ -90,25 +100,9 @@ class Sorter:
             told = {"method": row["method"], "request_body": {"delegation_id": row["delegation_id"]}}
             self._later.add((str(row["delegation_id"]), "given", (workspace, told)))
 
-    def delegate_row(self, delegation_id: str, source: str, key: str | None, task: str, row: str) -> None:
-        """The row that says who asked for what; `source` is a workspace's id."""
-        asked = _OPERATION.match(task)
-        if key:
-            self._elsewhere[delegation_id] = _of_key(self._names.get(source, source), key)
-        elif asked and asked[1] in self._unanswered:
-            self._elsewhere[delegation_id] = asked[1]
-        self.by_id(delegation_id, "row", row, "activity_logs")
-
-    def by_id(self, identity: str, kind: Kind, value: Any, table: str = "") -> None:
-        """Anything else that names its delegation or message; every operation and delegate row is known by now."""
-        self._buckets.add(self._elsewhere.get(identity, identity), kind, value, table)
-
-    def place_the_rest(self) -> None:
-        """What had to wait."""
+    def close(self) -> None:
+        """Nothing more comes."""
         self._later.close()
-        for identity, kind, value in unpacked(self._later.path):
-            self.by_id(identity, kind, value)
-        self._later.path.unlink()
 
     def _group_of_call(self, operation: Recorded) -> str:
         document = operation.said if operation.outcome == "ok" and isinstance(operation.said, dict) else {}
@@ -117,13 +111,43 @@ class Sorter:
         if key:
             group = _of_key(operation.workspace, key)
             if identity:
-                self._elsewhere[str(identity)] = group
+                self.aliases[str(identity)] = group
             return group
         if identity:
             return str(identity)
-        self._unanswered.add(operation.op)
+        self.unanswered.add(operation.op)
         return operation.op
+
+
+class RowSorter:
+    """Finds the groups of rows: delegate rows first, which may tell more aliases, then all others."""
+
+    def __init__(
+        self, buckets: Buckets, members: Mapping[str, Member], aliases: dict[str, str], unanswered: Set[str]
+    ) -> None:
+        """`aliases`: those that operations told, to which those of rows are added."""
+        self._buckets = buckets
+        self._names = {member.workspace_id: name for name, member in members.items()}
+        self._aliases = aliases
+        self._unanswered = unanswered
+
+    def delegate_row(self, delegation_id: str, source: str, key: str | None, task: str, row: str) -> None:
+        """The row that says who asked for what; `source` is a workspace's id."""
+        asked = _OPERATION.match(task)
+        if key:
+            self._aliases[delegation_id] = _of_key(self._names.get(source, source), key)
+        elif asked and asked[1] in self._unanswered:
+            self._aliases[delegation_id] = asked[1]
+        self.row(delegation_id, row, "activity_logs")
+
+    def row(self, identity: str, row: str, table: str) -> None:
+        """Any other row that names its delegation or message."""
+        place(self._buckets, self._aliases, identity, "row", row, table)
 
 
 def _of_key(source: str, key: str) -> str:
     return f"key {source} {key}"
+
+
+def _name(number: int) -> str:
+    return f"{number:03}.facts"

@@ -29,55 +29,76 @@ _PAST_S = 5.0
 """Rows so long after a poll's end need not be looked at for it."""
 
 
+@dataclass(slots=True)
+class Polled:
+    """The polls of a workspace that one worker wrote down, or several, and where its poller stands.
+
+    `begins`: there is a poll without a cursor before any row was given.
+    """
+
+    files: list[Path]
+    cursor: str | None = None
+    begins: bool = False
+    begun_again: bool = False
+    """The poller has forgotten its cursor: it is rightly given rows a second time."""
+
+    def add(self, later: Polled) -> None:
+        """Go on with what the next worker wrote down."""
+        self.begun_again |= later.begun_again or (later.begins and self.cursor is not None)
+        self.begins |= later.begins and self.cursor is None
+        self.cursor = self.cursor if later.cursor is None else later.cursor
+        self.files += later.files
+
+
 class PollFiles:
-    """The polls of each workspace, in the order in which they ended, and where each poller stands."""
+    """The polls of each workspace, in the order in which they ended."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, PackedFile] = {}
-        self.cursors: dict[str, str | None] = {}
-        self.begun_again: set[str] = set()
-        """Whose poller has forgotten its cursor: it is rightly given rows a second time."""
+        self._polled: dict[str, Polled] = {}
 
     def add(self, poll: Recorded) -> Sequence[Mapping[str, Any]]:
         """Keep a poll; the rows that it gave."""
         name = poll.workspace
         if name not in self._files:
             self._files[name] = PackedFile(self._folder / f"{name}.polls")
-            self.cursors[name] = None
+            self._polled[name] = Polled([self._files[name].path])
         self._files[name].add(tuple(poll))
-        if poll.arguments["since"] is None and self.cursors[name] is not None:
-            self.begun_again.add(name)
+        polled = self._polled[name]
+        if poll.arguments["since"] is None:
+            polled.begins |= polled.cursor is None
+            polled.begun_again |= polled.cursor is not None
         rows = poll.said if poll.outcome == "ok" and poll.status == 200 and isinstance(poll.said, list) else []
         if rows:
-            self.cursors[name] = rows[0]["id"] if poll.arguments["since"] is None else rows[-1]["id"]
+            polled.cursor = rows[0]["id"] if poll.arguments["since"] is None else rows[-1]["id"]
         return rows
 
-    def close(self) -> dict[str, Path]:
-        """The file of each workspace that was polled; there will be no more polls."""
+    def close(self) -> dict[str, Polled]:
+        """By workspace; there will be no more polls."""
         for file in self._files.values():
             file.close()
-        return {name: file.path for name, file in self._files.items()}
+        return self._polled
 
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
     """The polls of one workspace, and the rows that its inbox has at the end, as JSON; both packed, in their order."""
 
-    polls: Path
+    polls: tuple[Path, ...]
     rows: Path
 
     @property
     def size_bytes(self) -> int:
-        """Of both files."""
-        return self.polls.stat().st_size + self.rows.stat().st_size
+        """Of all files."""
+        return sum(file.stat().st_size for file in (*self.polls, self.rows))
 
     def judge(self, given: Circumstances) -> Tally:
         """Judge the polls, a stretch at a time."""
         tally = Tally()
         window: deque[dict[str, Any]] = deque()
         rows: Iterator[str] = unpacked(self.rows)
-        for stretch in _stretches(Recorded(*poll) for poll in unpacked(self.polls)):
+        for stretch in _stretches(Recorded(*poll) for file in self.polls for poll in unpacked(file)):
             _judge_stretch(stretch, rows, window, given, tally)
         return tally
 

@@ -1,11 +1,9 @@
-"""Judging all that was sorted, on all cores, in memory that does not grow with the load: piece by piece."""
+"""Judging all that was sorted, piece by piece, so that memory does not grow with the load."""
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import attrgetter
@@ -19,8 +17,8 @@ from sim.worlds.load.tally import Tally
 
 TOGETHER = 24
 """So many groups are at most judged as one history: that there is one at all costs as much as some groups in it."""
-_ALONE_BYTES = 4_000_000
-"""Less than this is judged sooner than a process starts."""
+_LOTS = 32
+"""The pieces are given out in so many lots, each with what all of them share."""
 
 
 class Piece(Protocol):
@@ -38,25 +36,25 @@ class Piece(Protocol):
 class Bucket:
     """The groups of a bucket of facts."""
 
-    file: Path
+    files: tuple[Path, ...]
 
     @property
     def size_bytes(self) -> int:
-        """Of its file."""
-        return self.file.stat().st_size
+        """Of its files."""
+        return sum(file.stat().st_size for file in self.files)
 
     def judge(self, given: Circumstances) -> Tally:
         """Judge each group."""
-        return tally_of((group_of(facts, given) for facts in read_bucket(self.file).values()), given)
+        return tally_of((group_of(facts, given) for facts in read_bucket(self.files).values()), given)
 
 
-def judge_pieces(pieces: Sequence[Piece], given: Circumstances, *, processes: int) -> Tally:
+def judge_pieces(pieces: Sequence[Piece], given: Circumstances, executor: Executor) -> Tally:
     """Judge all; the largest first, that none is left at the end while other processes have nothing to do."""
     tally = Tally()
-    sizes = {piece: piece.size_bytes for piece in pieces}
-    by_size = sorted(pieces, key=sizes.__getitem__, reverse=True)
-    for each in _judged(by_size, given, processes if sum(sizes.values()) >= _ALONE_BYTES else 1):
-        tally.add(each)
+    by_size = sorted(pieces, key=lambda piece: piece.size_bytes, reverse=True)
+    lots = [by_size[number::_LOTS] for number in range(_LOTS)]
+    for done in [executor.submit(_judge_lot, lot, given) for lot in lots if lot]:
+        tally.add(done.result())
     return tally
 
 
@@ -74,25 +72,11 @@ def tally_of(groups: Iterable[Group], given: Circumstances) -> Tally:
     return tally
 
 
+def _judge_lot(pieces: Sequence[Piece], given: Circumstances) -> Tally:
+    tally = Tally()
+    for piece in pieces:
+        tally.add(piece.judge(given))
+    return tally
+
+
 _INVARIANTS = judged("delegation")
-_given: list[Circumstances] = []
-
-
-def _begin_process(given: Circumstances) -> None:
-    # Histories are trees: they go when nobody needs them, and looking for cycles in them takes a third of the time.
-    gc.disable()
-    _given[:] = [given]
-
-
-def _judge_in_process(piece: Piece) -> Tally:
-    return piece.judge(_given[0])
-
-
-def _judged(pieces: Sequence[Piece], given: Circumstances, processes: int) -> Iterator[Tally]:
-    if processes == 1:
-        yield from (piece.judge(given) for piece in pieces)
-        return
-    # Spawned: a fork would inherit a loop, connections and children that are not its own.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin_process, initargs=(given,)) as pool:
-        yield from pool.map(_judge_in_process, pieces)

@@ -130,6 +130,17 @@ class Measures:
             for timing in where:
                 timing.add_answered(latency_s, bucket)
 
+    def merge(self, other: Measures) -> None:
+        """Those of other operations, in the same windows."""
+        self.outside.add(other.outside)
+        for mine, its in zip(self.windows, other.windows, strict=True):
+            mine.timing.add(its.timing)
+            mine.recovery_s = max(mine.recovery_s, its.recovery_s)
+        for second, timing in other.by_second.items():
+            self.by_second[second].add(timing)
+        for action, timing in other.by_action.items():
+            self.by_action[action].add(timing)
+
     def _note_recovery(self, began_s: float) -> None:
         for each in reversed(self.windows):
             if each.window.to_s < began_s:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
-from sim.worlds.load.facts import Sorter
+from sim.worlds.load.facts import RowSorter
 
 
 class Database(Protocol):
@@ -58,14 +58,18 @@ SELECT floor(extract(epoch FROM created_at - $1::timestamptz))::int, event_type,
 WHERE event_type IN ('DELEGATION_COMPLETE', 'DELEGATION_FAILED') GROUP BY 1, 2"""
 
 
-async def sort_rows(database: Database, sorter: Sorter) -> None:
-    """Give every row that is about a delegation or a message to the sorter; delegate rows first, as it wants them."""
+async def sort_delegate_rows(database: Database, sorter: RowSorter) -> None:
+    """Give every delegate row to the sorter."""
     async for batch in database.stream(DELEGATE_ROWS):
         for identity, source, key, task, row in batch:
             if identity is not None:
                 sorter.delegate_row(identity, source or "", key, task or "", row)
+
+
+async def sort_other_rows(database: Database, sorter: RowSorter) -> None:
+    """Give every other row that is about a delegation or a message to the sorter."""
     for table, query in OTHER_ROWS:
         async for batch in database.stream(query):
             for identity, row in batch:
                 if identity is not None:
-                    sorter.by_id(identity, "row", row, table)
+                    sorter.row(identity, row, table)
