@@ -12,6 +12,7 @@ from math import inf
 from typing import Any
 
 from sim.history import Fail, Info, Invoke, Ok
+from sim.mcp_answers import task_of
 
 _NO_BODY: Mapping[str, Any] = {}
 
@@ -24,6 +25,7 @@ class Call:
     invoke: Invoke
     end_index: int | None = None
     end: Ok | Fail | Info | None = None
+    _task: Mapping[str, Any] | None = None
 
     @property
     def op(self) -> str:
@@ -41,6 +43,13 @@ class Call:
         if isinstance(self.end, Ok) and isinstance(self.end.body, dict):
             return self.end.body
         return _NO_BODY
+
+    @property
+    def task(self) -> Mapping[str, Any]:
+        """What the answer to an MCP tool tells of a task; empty if it tells of none. A dozen invariants ask for it."""
+        if self._task is None:
+            self._task = task_of(self.body)
+        return self._task
 
     @property
     def end_s(self) -> float:

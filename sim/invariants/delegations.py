@@ -32,7 +32,7 @@ from sim.invariants import faults
 from sim.invariants.calls import Call
 from sim.invariants.messages import TERMINAL_EVENTS, Delegation, Event, Message, delegation_id_in, message_id_in
 from sim.invariants.requests import Request
-from sim.mcp_answers import task_of, text_of
+from sim.mcp_answers import text_of
 
 Part: TypeAlias = Literal[
     "rows",
@@ -263,7 +263,7 @@ def _join_answers(view: View) -> None:
                 found.accepted = True
                 found.untracked = "warning" in call.body
         elif call.invoke.action == "mcp":
-            if task_id := task_of(call.body).get("task_id"):
+            if task_id := call.task.get("task_id"):
                 found = _delegation(view, str(task_id))
                 _claim(found, call)
                 found.accepted = True

@@ -7,16 +7,15 @@ state that is not terminal contradicts one only if it was read after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sim.history import Ok
 from sim.invariants.calls import Call
 from sim.invariants.delegations import View
 from sim.invariants.messages import TERMINAL, TERMINAL_EVENTS, Delegation
 from sim.invariants.violation import Violation
-from sim.mcp_answers import task_of
 
 
 class Told(NamedTuple):
@@ -39,7 +38,7 @@ class _Answers:
     """What listings and checks say of each delegation, by its id."""
 
     listed: dict[str, list[tuple[str, Call]]] = field(default_factory=dict)
-    checked: dict[str, list[tuple[Mapping[str, Any], Call]]] = field(default_factory=dict)
+    checked: dict[str, list[Call]] = field(default_factory=dict)
 
 
 def terminal_is_final(view: View) -> Iterator[Violation]:
@@ -71,9 +70,8 @@ def _answers(view: View) -> _Answers:
                     about = answers.listed.setdefault(str(entry.get("delegation_id")), [])
                     about.append((str(entry.get("status")), call))
     for call in view.calls_of("check"):
-        task = task_of(call.body)
-        if task:
-            answers.checked.setdefault(str(task["task_id"]), []).append((task, call))
+        if call.task:
+            answers.checked.setdefault(str(call.task["task_id"]), []).append(call)
     return answers
 
 
@@ -87,10 +85,10 @@ def _told(view: View, each: Delegation, answers: _Answers) -> Iterator[Told]:
         if call.status == 200:
             status = str(call.invoke.arguments["status"])
             yield Told(status, "the accepted report", call.op, call.index, call.end_index or call.index)
-    for task, call in answers.checked.get(each.id, ()):
-        if task["status"] == "not_found":
+    for call in answers.checked.get(each.id, ()):
+        if call.task["status"] == "not_found":
             continue
-        status = "completed" if task["status"] == "delivered" else str(task["status"])
+        status = "completed" if call.task["status"] == "delivered" else str(call.task["status"])
         yield Told(status, "the check", call.op, call.index, call.end_index or call.index)
     for event in each.broadcast_ends:
         if event.index is not None:

@@ -15,7 +15,7 @@ from sim.invariants.faults import any_beyond_clients, any_on_the_way_to_agents
 from sim.invariants.messages import Delegation
 from sim.invariants.requests import Request
 from sim.invariants.violation import Violation
-from sim.mcp_answers import task_of, text_of
+from sim.mcp_answers import text_of
 
 ASYNC = "delegate_task_async"
 WRITE_SLACK_S = 5.0
@@ -29,7 +29,7 @@ def async_is_answered_queued(view: View) -> Iterator[Violation]:
     for call in view.calls_of("mcp"):
         if call.invoke.arguments["tool"] != ASYNC or (text := text_of(call.body)) is None:
             continue
-        task, target = task_of(call.body), call.invoke.arguments["target"]
+        task, target = call.task, call.invoke.arguments["target"]
         if task.get("status") != "queued" or view.names.get(str(task.get("target_id"))) != target:
             yield Violation(
                 "INV-60",
@@ -111,7 +111,7 @@ def check_tells_the_caller_of_its_task(view: View) -> Iterator[Violation]:
     """INV-65; whether a task was stored before it was asked about is only certain where nothing was disturbed."""
     undisturbed = view.broker_runs and not any_beyond_clients(view.disturbances, view.operations)
     for call, each in _checks(view):
-        task = task_of(call.body)
+        task = call.task
         is_known, is_own = task["status"] != "not_found", call.invoke.workspace == each.source
         if task["task_id"] != each.id:
             what = f"was told of another task ({task['task_id']})"
@@ -128,7 +128,7 @@ def check_tells_the_caller_of_its_task(view: View) -> Iterator[Violation]:
 def delivered_needs_a_reply(view: View) -> Iterator[Violation]:
     """INV-66."""
     for call, each in _checks(view):
-        if task_of(call.body)["status"] != "delivered" or each.reports:
+        if call.task["status"] != "delivered" or each.reports:
             continue
         replies = [_replied_at(view, request) for request in each.requests if request.replied]
         if not any(index < (call.end_index or 0) for index in replies):
@@ -148,7 +148,7 @@ def _checks(view: View) -> Iterator[tuple[Call, Delegation]]:
     """The checks that were answered, with what they asked about."""
     for call in view.calls_of("check"):
         each = view.asked_by.get(call.invoke.arguments["delegation"])
-        if each is not None and "status" in task_of(call.body):
+        if each is not None and "status" in call.task:
             yield call, each
 
 

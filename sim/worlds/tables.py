@@ -29,7 +29,7 @@ WHERE activity_type = 'delegation' AND method = 'delegate'
 UNION ALL SELECT id::text, status FROM a2a_queue"""
 """Id and status of every delegation and every item of the queue."""
 
-_TIMES = {
+_TIMES = (
     "created_at",
     "updated_at",
     "deadline",
@@ -39,7 +39,7 @@ _TIMES = {
     "completed_at",
     "expires_at",
     "last_heartbeat_at",
-}
+)
 
 
 def members_of(scenario: Scenario) -> dict[str, Member]:
@@ -83,9 +83,10 @@ def read_rows(document: str) -> dict[str, Sequence[Row]]:
 
 def decode_times(row: dict[str, Any]) -> None:
     """Make times of the texts that stand for them in a row that came as JSON."""
-    for name in row.keys() & _TIMES:
-        if isinstance(row[name], str):
-            row[name] = datetime.fromisoformat(row[name])
+    for name in _TIMES:
+        value = row.get(name)
+        if isinstance(value, str):
+            row[name] = datetime.fromisoformat(value)
 
 
 @functools.cache
