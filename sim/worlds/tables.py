@@ -76,17 +76,17 @@ def read_rows(document: str) -> dict[str, Sequence[Row]]:
     """The answer of `FINAL_ROWS`, with its times decoded."""
     tables: dict[str, list[dict[str, Any]]] = json.loads(document)
     for rows in tables.values():
-        for row in rows:
-            decode_times(row)
+        decode_times(rows)
     return dict(tables)
 
 
-def decode_times(row: dict[str, Any]) -> None:
-    """Make times of the texts that stand for them in a row that came as JSON."""
-    for name in _TIMES:
-        value = row.get(name)
-        if isinstance(value, str):
-            row[name] = datetime.fromisoformat(value)
+def decode_times(rows: Sequence[dict[str, Any]]) -> None:
+    """Make times of the texts that stand for them in rows of one table, which came as JSON and the same columns."""
+    columns = [name for name in _TIMES if name in rows[0]] if rows else []
+    for row in rows:
+        for name in columns:
+            if isinstance(value := row.get(name), str):
+                row[name] = datetime.fromisoformat(value)
 
 
 @functools.cache

@@ -207,8 +207,7 @@ class _Concluding:
 
     async def _decoded(self, query: str) -> list[dict[str, Any]]:
         rows = [json.loads(text) for text in await self._texts(query)]
-        for row in rows:
-            decode_times(row)
+        decode_times(rows)
         return rows
 
     async def _inbox_rows(self, name: str) -> Path:

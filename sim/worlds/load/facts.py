@@ -96,9 +96,8 @@ class Sorter:
 
     def given(self, workspace: str, row: Mapping[str, Any]) -> None:
         """A row that a poller was given."""
-        if row["delegation_id"] is not None:
-            told = {"method": row["method"], "request_body": {"delegation_id": row["delegation_id"]}}
-            self._later.add((str(row["delegation_id"]), "given", (workspace, told)))
+        if (delegation_id := row["delegation_id"]) is not None:
+            self._later.add((str(delegation_id), "given", (workspace, row["method"], delegation_id)))
 
     def close(self) -> None:
         """Nothing more comes."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter, itemgetter
+from typing import NamedTuple
 
 from sim.history import (
     Entry,
@@ -55,8 +56,7 @@ class Circumstances:
     announced: Sequence[Row] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """The facts of one group, and what its history needs of others: heartbeats of `targets`, and `spans`.
 
     `entries` are of clients and agents; of a listing only what it told of this group is `listed`. Rows are still JSON.
@@ -102,7 +102,8 @@ def group_of(facts: Iterable[Fact], given: Circumstances) -> Group:
         elif kind == "contact":
             contacts.append(value)
         elif kind == "given":
-            polled.append(value)
+            name, method, delegation_id = value
+            polled.append((name, {"method": method, "request_body": {"delegation_id": delegation_id}}))
         else:
             listed.append(Recorded(*value))
     entries += contacts_in(contacts)
@@ -173,8 +174,7 @@ def _rows(groups: Sequence[Group], given: Circumstances) -> dict[str, Sequence[R
             texts[table].append(text)
     rows = {table: decoded_all(of_table) for table, of_table in texts.items()}
     for of_table in rows.values():
-        for row in of_table:
-            decode_times(row)
+        decode_times(of_table)
     rows["structure_events"] += given.announced
     rows["activity_logs"].sort(key=_seq)
     rows["structure_events"].sort(key=_seq)

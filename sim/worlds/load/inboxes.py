@@ -137,7 +137,7 @@ def _judge_stretch(
     last_s = max(poll.end_s or poll.began_s for poll in stretch)
     while missing and (text := next(rows, None)) is not None:
         row = decoded(text)
-        decode_times(row)
+        decode_times([row])
         window.append(row)
         missing.discard(row["id"])
         if (row["created_at"] - given.epoch).total_seconds() > last_s + _PAST_S:

@@ -15,7 +15,7 @@ from sim.worlds.load.groups import Circumstances, Group, group_of, judge_groups
 from sim.worlds.load.scope import judged
 from sim.worlds.load.tally import Tally
 
-TOGETHER = 24
+TOGETHER = 32
 """So many groups are at most judged as one history: that there is one at all costs as much as some groups in it."""
 _LOTS = 32
 """The pieces are given out in so many lots, each with what all of them share."""
