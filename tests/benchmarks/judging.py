@@ -1,7 +1,7 @@
 """A million operations of a load, judged: how long it takes, and how much memory all processes together have at once.
 
-The load is synthetic and correct (`tests.load.synthetic`): two operations a delegation, seven rows, one request.
-Reading rows from files stands for streaming them from Postgres.
+The load is synthetic and correct (`tests.load.synthetic`): two operations a delegation, seven rows, one request. Two
+workers wrote it; reading rows from files stands for streaming them from Postgres.
 """
 
 from __future__ import annotations

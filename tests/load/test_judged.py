@@ -306,7 +306,7 @@ def test_together_is_judged_as_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_who_is_judged_together_had_the_same_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of one group's time excuses nothing in a group of another time."""
+    """A fault of one group's time excuses nothing in a group of another time; a nameless request is nobody else's."""
     seen = []
 
     def judged(groups: Sequence[Group], *_: object) -> Judged:
@@ -320,8 +320,9 @@ def test_who_is_judged_together_had_the_same_faults(monkeypatch: pytest.MonkeyPa
     operations: list[Fact] = [
         ("g", "operation", "", ("op", "send", "a", {}, at_s, at_s, "open", None, None, None)) for at_s in times_s
     ]
-    judge.tally_of((group_of([operation], given) for operation in operations), given)
-    assert seen == [[0.0, 10.0], [45.0, 130.0], [300.0, 301.0]]
+    request: Fact = ("", "contact", "", '[[302.0, "agent1", 1, "opened"]]')
+    judge.tally_of((group_of([fact], given) for fact in (*operations, request)), given)
+    assert seen == [[0.0, 10.0], [45.0, 130.0], [300.0, 301.0], [302.0]]
 
 
 # --- what is missing ---------------------------------------------------------------------------------------------

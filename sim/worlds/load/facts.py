@@ -41,7 +41,7 @@ class Buckets:
 
     def add(self, group: str, kind: Kind, value: Any, table: str = "") -> None:
         """Put a fact to its group."""
-        self._files[crc32(group.encode(errors="surrogatepass")) % BUCKETS].add((group, kind, table, value))
+        self._files[crc32(group.encode("utf-8", "surrogatepass")) % BUCKETS].add((group, kind, table, value))
 
     def close(self) -> None:
         """Nothing more comes."""
@@ -62,11 +62,6 @@ def read_bucket(files: Sequence[Path]) -> dict[str, list[Fact]]:
         for fact in unpacked(file):
             groups[fact[0]].append(fact)
     return groups
-
-
-def place(buckets: Buckets, aliases: Mapping[str, str], identity: str, kind: Kind, value: Any, table: str = "") -> None:
-    """Put a fact that names its delegation or message to its group; all `aliases` are known by now."""
-    buckets.add(aliases.get(identity, identity), kind, value, table)
 
 
 class Sorter:
@@ -141,7 +136,7 @@ class RowSorter:
 
     def row(self, identity: str, row: str, table: str) -> None:
         """Any other row that names its delegation or message."""
-        place(self._buckets, self._aliases, identity, "row", row, table)
+        self._buckets.add(self._aliases.get(identity, identity), "row", row, table)
 
 
 def _of_key(source: str, key: str) -> str:

@@ -59,9 +59,11 @@ class Circumstances:
 class Group(NamedTuple):
     """The facts of one group, and what its history needs of others: heartbeats of `targets`, and `spans`.
 
-    `entries` are of clients and agents; of a listing only what it told of this group is `listed`. Rows are still JSON.
+    `name` is empty if all that is known of it is that agents were asked something. `entries` are of clients and agents;
+    of a listing only what it told of this group is `listed`. Rows are still JSON.
     """
 
+    name: str
     entries: Sequence[Entry]
     listed: Sequence[Recorded]
     given: Sequence[tuple[str, Row]]
@@ -83,7 +85,7 @@ class Judged:
     statuses: Sequence[str]
 
 
-def group_of(facts: Iterable[Fact], given: Circumstances) -> Group:
+def group_of(facts: Sequence[Fact], given: Circumstances) -> Group:
     """Facts that belong together."""
     entries: list[Entry] = []
     listed: list[Recorded] = []
@@ -111,7 +113,7 @@ def group_of(facts: Iterable[Fact], given: Circumstances) -> Group:
     times += (at_s for listing in listed for at_s in (listing.began_s, listing.end_s) if at_s is not None)
     from_s, to_s = (min(times), max(times)) if times else (0.0, given.ended_s)
     spans = tuple(spans_about(given.spans, from_s - MARGIN_S, to_s + MARGIN_S))
-    return Group(entries, listed, polled, rows, targets, from_s, to_s, spans)
+    return Group(facts[0][0], entries, listed, polled, rows, targets, from_s, to_s, spans)
 
 
 def judge_groups(groups: Sequence[Group], given: Circumstances, invariants: Sequence[Invariant]) -> Judged:

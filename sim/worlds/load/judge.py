@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import groupby, islice
-from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +13,7 @@ from sim.worlds.load.facts import read_bucket
 from sim.worlds.load.groups import Circumstances, Group, group_of, judge_groups
 from sim.worlds.load.scope import judged
 from sim.worlds.load.tally import Tally
+from sim.worlds.load.windows import Span
 
 TOGETHER = 32
 """So many groups are at most judged as one history: that there is one at all costs as much as some groups in it."""
@@ -61,7 +61,7 @@ def judge_pieces(pieces: Sequence[Piece], given: Circumstances, executor: Execut
 def tally_of(groups: Iterable[Group], given: Circumstances) -> Tally:
     """Judge groups: neighbours at once, which is quicker, and each alone where something does not hold."""
     tally = Tally()
-    for _, alike in groupby(groups, key=attrgetter("spans")):
+    for _, alike in groupby(groups, key=_alike):
         while several := list(islice(alike, TOGETHER)):
             done = judge_groups(several, given, _INVARIANTS)
             if done.violations:
@@ -70,6 +70,11 @@ def tally_of(groups: Iterable[Group], given: Circumstances) -> Tally:
             else:
                 tally.count(done, groups=len(several))
     return tally
+
+
+def _alike(group: Group) -> tuple[Sequence[Span], bool]:
+    """Who may be judged together: a nameless request would be taken for that of whoever is alone with its agent."""
+    return group.spans, bool(group.name)
 
 
 def _judge_lot(pieces: Sequence[Piece], given: Circumstances) -> Tally:

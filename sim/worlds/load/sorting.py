@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sim.worlds.load.contacts import requests_in
-from sim.worlds.load.facts import Buckets, Sorter, place
+from sim.worlds.load.facts import Buckets, Sorter
 from sim.worlds.load.inboxes import Polled, PollFiles
 from sim.worlds.load.measures import Measures
 from sim.worlds.load.packed import unpacked
@@ -64,8 +64,8 @@ def place_the_rest(later: Sequence[Path], contacts: Path, folder: Path, aliases:
     buckets = Buckets(folder / "buckets")
     for file in later:
         for identity, kind, value in unpacked(file):
-            place(buckets, aliases, identity, kind, value)
+            buckets.add(aliases.get(identity, identity), kind, value)
         file.unlink()
     for identity, contact in requests_in(contacts):
-        place(buckets, aliases, identity, "contact", contact)
+        buckets.add(aliases.get(identity, identity), "contact", contact)
     buckets.close()
