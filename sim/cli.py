@@ -153,6 +153,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help=f"real time that one live run may take (default: {DEFAULT_LIMIT_S})",
     )
+    agree.add_argument(
+        "--jobs",
+        type=_whole(PROCESSES_MAX),
+        metavar="N",
+        help="scenarios played at once (default: two a core)",
+    )
     _add_output(agree)
 
     load = commands.add_parser("load", help="drive a broker with Locust while faults strike", allow_abbrev=False)
@@ -253,7 +259,7 @@ _COMMANDS: Mapping[str, str] = {
     "check": "sim.commands",
     "replay": "sim.commands",
     "live": "sim.live_commands",
-    "agree": "sim.live_commands",
+    "agree": "sim.agree_command",
     "load": "sim.load_commands",
     "doctor": "sim.doctor",
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sim.campaign import CampaignBroken, Job, described, playing
+from sim.campaign import CampaignBroken, Job, described, runs, working
 from sim.scenario.loading import load_text
 from sim.worlds.components.postgres import EmbeddedPostgres, embedded_postgres
 
@@ -26,7 +26,7 @@ def server() -> Iterator[EmbeddedPostgres]:
 
 @pytest.mark.parametrize("processes", [1, 4])
 def test_every_job_is_answered_once_under_its_own_number(processes: int, server: EmbeddedPostgres) -> None:
-    with playing(JOBS, server, processes=processes) as reports:
+    with working(JOBS, runs(server), processes=processes, ahead=2) as reports:
         answers = list(reports)
     assert sorted(number for number, _ in answers) == list(range(len(JOBS)))
     for number, report in answers:
@@ -36,7 +36,7 @@ def test_every_job_is_answered_once_under_its_own_number(processes: int, server:
 
 
 def test_who_stops_listening_leaves_no_worker(server: EmbeddedPostgres) -> None:
-    with pytest.raises(ZeroDivisionError), playing(JOBS, server, processes=2) as reports:
+    with pytest.raises(ZeroDivisionError), working(JOBS, runs(server), processes=2, ahead=2) as reports:
         next(reports)
         assert len(multiprocessing.active_children()) == 2
         raise ZeroDivisionError
@@ -45,7 +45,7 @@ def test_who_stops_listening_leaves_no_worker(server: EmbeddedPostgres) -> None:
 
 def test_a_worker_that_cannot_begin_says_why(server: EmbeddedPostgres) -> None:
     server.create_database("fumble_0")
-    with playing(JOBS, server, processes=1) as reports, pytest.raises(CampaignBroken) as broken:
+    with working(JOBS, runs(server), processes=1, ahead=2) as reports, pytest.raises(CampaignBroken) as broken:
         list(reports)
     assert "SqlError" in str(broken.value) and "already exists" in str(broken.value)
     assert "create_database" in broken.value.trace

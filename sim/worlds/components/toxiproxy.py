@@ -45,6 +45,7 @@ class Toxiproxy:
         self.what = what
         self.is_named = is_named
         self.address = f"{host}:{port}"
+        self._host, self._port = host, port
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy of the environment has no business on loopback
         self._problems = (requests.RequestException, ValueError)
@@ -58,6 +59,10 @@ class Toxiproxy:
             toxiproxy.exceptions.InvalidToxic,
         )
         self._proxies: dict[str, Any] = {}
+
+    def in_fork(self) -> Toxiproxy:
+        """The same server in a forked process, which must not speak on its parent's connections."""
+        return Toxiproxy(self._host, self._port, self.what, is_named=self.is_named)
 
     def version(self) -> str:
         """The server's version. Raises ComponentFailed if this is no Toxiproxy."""

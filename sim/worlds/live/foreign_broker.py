@@ -19,6 +19,7 @@ from sim.adapter.model import CONTRACT_PATHS
 from sim.history import Flags, Member, Row, recorded_id_of
 from sim.scenario.model import Operation, Record, Scenario, Step, Together, Wait
 from sim.worlds.components.processes import ComponentFailed, listening
+from sim.worlds.components.run_record import RunRecord
 from sim.worlds.dialect import Dialect
 from sim.worlds.last_look import get_once, read_listing
 from sim.worlds.live.foreign import Foreign
@@ -161,7 +162,6 @@ class ForeignBrokers:
     """The same broker in every run, with workspaces of their own."""
 
     foreign: Foreign
-    folder: Path
 
     @property
     def options(self) -> str:
@@ -178,9 +178,9 @@ class ForeignBrokers:
         """Where it is, and whether its tables are read."""
         return f"the broker at {self._where} (rows: {self._seen})"
 
-    def for_run(self, scenario: Scenario, *, time_scale: float) -> ForeignBroker:
-        """The broker, with workspaces that it has never seen."""
-        return ForeignBroker(scenario, self.foreign, folder=self.folder, time_scale=time_scale)
+    def for_run(self, scenario: Scenario, *, time_scale: float, folder: Path, record: RunRecord) -> ForeignBroker:
+        """The broker, with workspaces that it has never seen; what it keeps of them is not ours to note."""
+        return ForeignBroker(scenario, self.foreign, folder=folder, time_scale=time_scale)
 
     @property
     def _where(self) -> str:

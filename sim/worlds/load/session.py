@@ -35,7 +35,7 @@ def play_load(
     folder.mkdir()
 
     async def play() -> LoadRun:
-        broker = session.brokers.for_run(scenario, time_scale=1.0)
+        broker = session.brokers.for_run(scenario, time_scale=1.0, folder=session.folder, record=session.record)
         assert isinstance(broker, OwnBroker), "only our own broker is put under load"
         world = LoadWorld(broker, toxiproxy=session.toxiproxy, folder=folder, record=session.record)
         file = locustfile or Path(scenario.path).with_name(LOCUSTFILE)
