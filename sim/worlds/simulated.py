@@ -17,11 +17,11 @@ from fakes.agent import Agent, AgentSaw
 from fakes.toxiproxy.proxy import Proxy
 from fakes.watcher import Event, Watcher
 from reference_impl.app import Broker
-from sim.history import Broadcast, Contact, Final, History, ModeRead, NodeChanged
+from sim.history import Final, History, NodeChanged
 from sim.kernel import HorizonReached, Node, Simulation
 from sim.kernel.postgres_gateway import Gateway
 from sim.scenario.model import AddToxic, Scenario, Trigger
-from sim.worlds import libraries
+from sim.worlds import libraries, observed
 from sim.worlds.broker_settings import configured, flags_of
 from sim.worlds.dialect import Dialect
 from sim.worlds.last_look import get_once, look_last
@@ -130,29 +130,13 @@ class SimulatedWorld:
     # --- what is observed ----------------------------------------------------------------------------------------
 
     def _agent_saw(self, saw: AgentSaw) -> None:
-        self.history.add(
-            Contact(
-                self.now_s(),
-                saw.agent,
-                saw.contact,
-                saw.stage,
-                saw.message_id,
-                saw.delegation_id,
-                saw.status,
-                saw.body_bytes,
-                saw.restarting,
-                saw.rpc_error,
-                saw.text,
-            )
-        )
+        self.history.add(observed.contact(self.now_s(), saw))
 
     def _broadcast(self, event: Event) -> None:
-        self.history.add(
-            Broadcast(self.now_s(), str(event.get("event")), str(event.get("workspace_id")), event.get("payload"))
-        )
+        self.history.add(observed.broadcast(self.now_s(), event))
 
     def _mode_reads(self) -> ModeReadObserver:
-        return ModeReadObserver(lambda workspace, mode: self.history.add(ModeRead(self.now_s(), workspace, mode)))
+        return observed.mode_reads(self.history, self.now_s)
 
     # --- World ---------------------------------------------------------------------------------------------------
 

@@ -18,8 +18,9 @@ from typing import Any
 from fakes.agent import AgentSaw
 from fakes.toxiproxy.proxy import Observer
 from fakes.watcher import Event, Watcher
-from sim.history import Broadcast, Contact, Final, History, ModeRead, NodeChanged, Row
+from sim.history import Contact, Final, History, NodeChanged, Row
 from sim.scenario.model import AddToxic, Trigger
+from sim.worlds import observed
 from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.components.run_record import RunRecord
 from sim.worlds.components.toxiproxy import Toxiproxy
@@ -167,27 +168,13 @@ class LiveWorld:
     def _contact(self, saw: AgentSaw, monotonic_s: float) -> Contact:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, ScaledLoop)
-        return Contact(
-            loop.at(monotonic_s) - self._began_s,
-            saw.agent,
-            saw.contact,
-            saw.stage,
-            saw.message_id,
-            saw.delegation_id,
-            saw.status,
-            saw.body_bytes,
-            saw.restarting,
-            saw.rpc_error,
-            saw.text,
-        )
+        return observed.contact(loop.at(monotonic_s) - self._began_s, saw)
 
     def _broadcast(self, event: Event) -> None:
-        self.history.add(
-            Broadcast(self.now_s(), str(event.get("event")), str(event.get("workspace_id")), event.get("payload"))
-        )
+        self.history.add(observed.broadcast(self.now_s(), event))
 
     def _mode_reads(self) -> ModeReadObserver:
-        return ModeReadObserver(lambda workspace, mode: self.history.add(ModeRead(self.now_s(), workspace, mode)))
+        return observed.mode_reads(self.history, self.now_s)
 
     # --- World ---------------------------------------------------------------------------------------------------
 
