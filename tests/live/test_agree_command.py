@@ -54,6 +54,17 @@ def brokers_at_once(running: Command, number: int) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.3, 0.6, 1.0, 1.5])
+def test_an_interrupt_while_worlds_are_made_leaves_nothing(folder: Path, after_s: float) -> None:
+    with started(("agree", "endless.yaml", "slow.yaml", "--jobs", "2", *QUICK), folder=folder) as running:
+        assert running.wait_for_progress().startswith("live: Postgres")
+        time.sleep(after_s)
+        running.process.terminate()
+        _, stderr = running.process.communicate(timeout=60)
+        assert (running.process.returncode, stderr) == (130, "fumble: interrupted after 0 of 2 scenarios\n")
+        running.assert_nothing_left(within_s=5.0)
+
+
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
 def test_an_interrupt_ends_all_that_are_under_way(folder: Path, how: str) -> None:
     """The databases are on a server that stays, so it is seen that each world has put its own away."""
