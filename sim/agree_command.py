@@ -33,7 +33,7 @@ PACES = (100.0, 20.0, 5.0, 1.0)
 COMFORTABLE = 20.0
 """Scenario seconds a second at which processes still start and answer in time for most scenarios."""
 AT_ONCE_PER_CORE = 2
-"""A live run uses a quarter of a core; with more than this, their processes start late for what waits for them."""
+"""A live run of a few seconds uses a quarter of a core, for starting processes; so half the machine stays free."""
 
 
 @dataclass(frozen=True, slots=True)
