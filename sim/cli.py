@@ -191,7 +191,7 @@ def _add_live(command: argparse.ArgumentParser) -> None:
         "--toxiproxy",
         default="auto",
         metavar="WHERE",
-        help="auto, embedded, docker, program (as `fumble doctor` finds it), a path, or a URL (default: auto)",
+        help="auto, embedded, docker, path (what `fumble doctor` finds), a program, or a URL (default: auto)",
     )
     command.add_argument(
         "--postgres",

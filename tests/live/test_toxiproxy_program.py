@@ -81,13 +81,13 @@ def test_server_and_client_are_told_apart(machine: Path, monkeypatch: pytest.Mon
 def test_auto_takes_the_program_where_there_is_one_and_says_which(machine: Path) -> None:
     assert taken(machine, "auto") == "embedded"
     program(machine / "cache" / CACHED)
-    assert taken(machine, "auto") == taken(machine, "program") == f"program toxiproxy-server-{VERSION}, in the cache"
+    assert taken(machine, "auto") == taken(machine, "path") == f"program toxiproxy-server-{VERSION}, in the cache"
     assert taken(machine, "embedded") == "embedded"
 
 
 def test_a_program_that_is_asked_for_has_to_be_there(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ComponentFailed, match=r"--toxiproxy program: there is none; fix: run \.ci/toxiproxy"):
-        taken(machine, "program")
+    with pytest.raises(ComponentFailed, match=r"path: there is no toxiproxy-server; fix: run \.ci/toxiproxy"):
+        taken(machine, "path")
     monkeypatch.setenv("TOXIPROXY_SERVER", "no-such-program")
     with pytest.raises(ComponentFailed, match="no program no-such-program, named in TOXIPROXY_SERVER"):
         taken(machine, "auto")

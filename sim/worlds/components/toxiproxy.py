@@ -135,10 +135,10 @@ def toxiproxy_get(path: str) -> Any:
 
 @contextmanager
 def obtained(where: str, *, folder: Path, record: RunRecord) -> Iterator[Toxiproxy]:
-    """A server for the length of a block. `where`: `auto`, `embedded`, `program`, a program, `docker`, or a URL.
+    """A server for the length of a block. `where`: `auto`, `embedded`, `path`, a program, `docker`, or a URL.
 
-    `auto` is `program` if there is one, else `embedded`. `folder`: where its log goes; `record`: where its container is
-    noted. Raises ComponentFailed.
+    `path` is what `toxiproxy_program` finds, and `auto` too, or else `embedded`. `folder`: where its log goes;
+    `record`: where its container is noted. Raises ComponentFailed.
     """
     if "://" in where:
         yield from _at(where)
@@ -183,11 +183,11 @@ def _program(where: str) -> Program | None:
     """None: ours is to be used."""
     if where == "embedded":
         return None
-    if where not in ("auto", "program"):
+    if where not in ("auto", "path"):
         return toxiproxy_program.named(where, how="as named")
     program = toxiproxy_program.found()
-    if program is None and where == "program":
-        raise ComponentFailed(f"--toxiproxy program: there is none; fix: {HOW_TO_GET}, or use embedded")
+    if program is None and where == "path":
+        raise ComponentFailed(f"--toxiproxy path: there is no toxiproxy-server; fix: {HOW_TO_GET}, or use embedded")
     return program
 
 
