@@ -190,12 +190,12 @@ class SimLoop(FencedLoop):
     ) -> None:
         """At `at_ns` a segment arrives: it goes into the trace, then `event(*args)` happens."""
         self._sequence = sequence = self._sequence + 1
-        heapq.heappush(self._heap, (at_ns, 0, sequence, (event, args, way, kind, payload)))
+        heapq.heappush(self._heap, (at_ns, 0, sequence, event, args, way, kind, payload))
 
     def after_ns(self, delay_ns: int, event: Callable[..., None], *args: Any) -> None:
         """Let `event(*args)` happen after a while, on no node's behalf."""
         self._sequence = sequence = self._sequence + 1
-        heapq.heappush(self._heap, (self.now_ns + delay_ns, 0, sequence, (event, args, 0, 0, None)))
+        heapq.heappush(self._heap, (self.now_ns + delay_ns, 0, sequence, event, args, 0, 0, None))
 
     def after(self, delay_s: float, event: Callable[..., None], *args: Any) -> None:
         """Like `after_ns`, in seconds."""
@@ -284,7 +284,8 @@ class SimLoop(FencedLoop):
         due = self._due
         segment = self.trace.segment
         while heap and heap[0][0] <= now_ns:
-            what = heapq.heappop(heap)[3]
+            entry = heapq.heappop(heap)
+            what = entry[3]
             if type(what) is SimTimer:
                 what._scheduled = False
                 if what._callback is None:
@@ -292,7 +293,7 @@ class SimLoop(FencedLoop):
                 else:
                     due.append(what)
             else:
-                event, args, way, kind, payload = what
+                _, _, _, event, args, way, kind, payload = entry
                 if payload is not None:
                     segment(now_ns, way, kind, payload)
                 event(*args)
@@ -369,6 +370,11 @@ class SimLoop(FencedLoop):
         if socket.reader is not None or socket.writer is not None:
             self._watched[socket] = None
             self._attention = True
+
+    def drained(self, socket: SimSocket) -> None:
+        """All that arrived was read: look at this socket again when more arrives."""
+        if socket.writer is None:
+            self._watched.pop(socket, None)
 
     def _socket(self, fd: Any) -> SimSocket:
         number = fd if isinstance(fd, int) else fd.fileno()
