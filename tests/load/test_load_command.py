@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -171,6 +172,12 @@ def killing(mark: bytes) -> Callable[[Command], None]:
     return strike
 
 
+def judged_in(stdout: str) -> int:
+    """How many histories were judged."""
+    (count,) = re.findall(r"; (\d+) histories judged", stdout)
+    return int(count)
+
+
 def processes_of(running: Command) -> Iterator[int]:
     """All processes that the command started."""
     mark = next(
@@ -204,6 +211,15 @@ def test_a_broker_that_ends_by_itself_is_a_broken_component(folder: Path) -> Non
     code, stdout, stderr = disturbed(folder, "load.yaml", strike=killing(b"reference_impl.__main__"))
     assert code == 3, stdout + stderr
     assert "the broker ended by itself" in stdout and "INCONCLUSIVE" in stdout
+    assert "incomplete: the broker" in stdout and judged_in(stdout) > 10
+
+
+def test_an_agent_that_ends_by_itself_is_a_broken_component(folder: Path) -> None:
+    code, stdout, stderr = disturbed(folder, "load.yaml", strike=killing(b"fakes.agent_process"))
+    assert code == 3, stdout + stderr
+    assert "INCONCLUSIVE" in stdout and judged_in(stdout) > 10
+    assert re.search(r"incomplete: agent \w+ was killed by SIGKILL, and no fault did that", stdout)
+    assert "did not come to rest" not in stdout
 
 
 def test_a_load_that_is_interrupted_leaves_nothing(folder: Path) -> None:

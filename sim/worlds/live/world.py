@@ -75,6 +75,7 @@ class LiveWorld:
         self._clients: set[asyncio.Task[None]] = set()
         self._began_s = 0.0
         self._broker_ended = False
+        self._agent_gone: ComponentFailed | None = None
         self._trouble: asyncio.Future[None] | None = None
 
     # --- the run -------------------------------------------------------------------------------------------------
@@ -235,7 +236,7 @@ class LiveWorld:
 
     async def statuses(self) -> Mapping[str, str]:
         """What the broker under test tells."""
-        self._see_whether_it_runs()
+        self._see_whether_all_run()
         try:
             return await self._broker.statuses()
         except NotAsAgreed as error:
@@ -243,7 +244,7 @@ class LiveWorld:
 
     async def final(self, callers: Sequence[str]) -> Final:
         """Its rows, if they can be seen; each caller's inbox through its reference poller, and its listing."""
-        self._see_whether_it_runs()
+        self._see_whether_all_run()
         dialect, members = self._broker.dialect, self.history.members
         try:
             inbox, listing = await look_last(
@@ -260,7 +261,20 @@ class LiveWorld:
         stretched = None if rows is None else {table: self._stretched(those) for table, those in rows.items()}
         return Final(self.now_s(), stretched, inbox, listing)
 
-    def _see_whether_it_runs(self) -> None:
+    def agent_gone(self) -> ComponentFailed | None:
+        """What to say of an agent that has ended by itself: agents are ours, so this is nothing of the broker's.
+
+        In the history it has lost its power by then.
+        """
+        for agent in self._agents.values():
+            if self._agent_gone is None and (gone := agent.ended(self.now_s())) is not None:
+                self._agent_gone = gone
+                self.history.add(NodeChanged(self.now_s(), f"agent:{agent.name}", "killed"))
+        return self._agent_gone
+
+    def _see_whether_all_run(self) -> None:
+        if (gone := self.agent_gone()) is not None:
+            raise gone
         if not self._broker_ended and (how := self._broker.ended()) is not None:
             self._broker_ended = True
             self.history.add(NodeChanged(self.now_s(), "broker", "stopped", how))

@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import math
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import sim
-from sim.worlds.components.processes import Child, ComponentFailed, Port
+from sim.worlds.components.processes import Child, ComponentFailed, Port, how
 from sim.worlds.load.plan import STARTED, VARIABLE, WORKER_VARIABLE
 
 INSTALL = "pip install 'fumble[load]'"
@@ -74,10 +72,8 @@ class Locust:
             *("--only-summary", "--exit-code-on-error", "0", "--json-file", str(self.folder / "locust")),
             *("--users", str(self.users), "--spawn-rate", str(max(self.users, 1))),
         ]
-        # Workers elsewhere have to hand over what they wrote down before they go: that master ends the test by itself.
-        timed = [] if self.expected else ["--run-time", f"{math.ceil(self.duration_s)}s"]
         if self.workers + self.expected == 1:
-            self._children = [self._child("Locust", "w1", [*lead, *timed])]
+            self._children = [self._child("Locust", "w1", lead)]
             return
         if self.listen is None:
             self._port = Port()
@@ -85,7 +81,7 @@ class Locust:
         wait_s = JOIN_WITHIN_S if self.expected else STARTS_WITHIN_S
         many = ("--master", "--expect-workers", str(self.workers + self.expected))
         bind = ("--master-bind-host", host, "--master-bind-port", str(port), "--expect-workers-max-wait", str(wait_s))
-        self._children = [self._child("the Locust master", "master", [*lead, *timed, *many, *bind])]
+        self._children = [self._child("the Locust master", "master", [*lead, *many, *bind])]
         reached = "127.0.0.1" if host in ("0.0.0.0", "*") else host
         joined = ("--worker", "--master-host", reached, "--master-port", str(port))
         for number in range(1, self.workers + 1):
@@ -153,11 +149,3 @@ def locust_child(
     environment = {VARIABLE: str(plan), WORKER_VARIABLE: worker, "PYTHONPATH": root, "PYTHONUNBUFFERED": "1", **more}
     command = [sys.executable, "-m", "locust", "--headless", "--locustfile", str(locustfile), *options]
     return Child(name, command, log=folder / f"{worker}.log", env=environment)
-
-
-def how(child: Child) -> str:
-    """How a process ended."""
-    code = child.popen.returncode
-    if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"

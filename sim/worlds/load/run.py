@@ -139,7 +139,7 @@ class LoadPlay:
         assert self._locust is not None
         faults.arm()
         ending = asyncio.ensure_future(self._locust.ended())
-        while not ending.done():
+        while not ending.done() and self.world.agent_gone() is None:
             await asyncio.wait([ending], timeout=0.2)
             try:
                 self._check()
@@ -147,8 +147,14 @@ class LoadPlay:
                 self._locust.close()
                 await ending
                 raise
+        if self.world.agent_gone() is not None:
+            self._locust.close()
+            await ending
         faults.heal()
         await self._settle(faults)
+        if (gone := self.world.agent_gone()) is not None:
+            # The broker came to rest without it, so what it did until then can be judged.
+            raise gone
 
     async def _settle(self, faults: FaultEngine) -> None:
         quiet_s = self.world.history.flags.retry_delay_s + QUIET_AFTER_RETRY_S
