@@ -24,7 +24,7 @@ from fumble_users.http import Broker
 from fumble_users.operations import Load
 from fumble_users.standalone import add_options, plan_for, register_workspaces
 from locust import User, events
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from sim.worlds.load.plan import BROKER_VARIABLE, SHIP_VARIABLE, STARTED, VARIABLE, WORKER_VARIABLE, Plan, plan_in
 from sim.worlds.load.records import SUFFIX, Recorder
@@ -97,15 +97,19 @@ def _say_when(environment: Any, **_: Any) -> None:
         return
     if VARIABLE not in os.environ:
         register_workspaces(PLAN, environment.host)
-    if isinstance(runner, MasterRunner) and not environment.parsed_options.run_time:
-        gevent.spawn(_end_in_time, runner)
+    if VARIABLE in os.environ:
+        gevent.spawn(_end_in_time, runner, time.monotonic() + PLAN.duration_s)
     fresh = FOLDER / f"{STARTED}.new"
     fresh.write_text(json.dumps({"monotonic_s": time.monotonic(), "unix_s": time.time()}))
     fresh.replace(FOLDER / STARTED)
 
 
-def _end_in_time(runner: MasterRunner) -> None:
-    """Stop before quitting: a worker that is told to quit has no time left to hand anything over."""
-    gevent.sleep(PLAN.duration_s)
+def _end_in_time(runner: Runner, ends_s: float) -> None:
+    """Stop before quitting: a worker that is told to quit has no time left to hand anything over.
+
+    Locust's own run time begins when its loop last looked at the clock, which may be seconds before the test does.
+    """
+    while (left_s := ends_s - time.monotonic()) > 0:
+        gevent.sleep(left_s)
     runner.stop()
     runner.quit()
