@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -11,10 +12,13 @@ from reports import load_text
 from reports.html import load_page
 from sim import commands
 from sim.exits import Exit, Refused
+from sim.foreign_options import named
 from sim.live_commands import described, introduced, logs_folder
 from sim.scenario.load import Load
 from sim.scenario.model import AtTime, Scenario
 from sim.worlds.components.processes import ComponentFailed
+from sim.worlds.live.foreign import Foreign
+from sim.worlds.live.playable import not_playable
 from sim.worlds.live.session import live_session
 from sim.worlds.load.join import join
 from sim.worlds.load.locust import check_installed
@@ -34,11 +38,18 @@ def load(options: argparse.Namespace) -> Exit:
         return _join(scenario, options)
     if options.listen is not None and not options.expect:
         raise Refused("--listen is for workers from elsewhere; fix: say how many with --expect", Exit.USAGE)
+    foreign = named(options)
+    if foreign is not None and (reason := not_playable(scenario, foreign.adapter)) is not None:
+        raise Refused(f"that broker cannot be put under this load\n{scenario.path}: {reason}", Exit.USAGE)
     page = _page(options.html, scenario.name)
     try:
         check_installed()
         with live_session(
-            postgres=options.postgres, toxiproxy_at=options.toxiproxy, time_scale=1.0, logs=logs_folder(options.logs)
+            postgres=options.postgres,
+            toxiproxy_at=options.toxiproxy,
+            time_scale=1.0,
+            logs=logs_folder(options.logs),
+            foreign=foreign,
         ) as session:
             print(f"{introduced(session)}, {duration_s:g} s of load", file=sys.stderr)
             run = play_load(
@@ -55,11 +66,21 @@ def load(options: argparse.Namespace) -> Exit:
             components = described(session)
     except ComponentFailed as error:
         raise Refused(str(error), Exit.INTERNAL) from None
-    report = report_of(run, components)
+    report = report_of(run, components, options=_again(options, foreign))
     commands.say(load_text.render_json(report) if options.output == "json" else load_text.render(report))
     commands.write(page, load_page.render(report))
     print(f"report: {page}", file=sys.stderr)
     return _exit_of(run)
+
+
+def _again(options: argparse.Namespace, foreign: Foreign | None) -> str:
+    """What else has to be said for the same load."""
+    said = f" --workers {options.workers}"
+    if options.seed != 1:
+        said += f" --seed {options.seed}"
+    if options.locustfile is not None:
+        said += f" --locustfile {shlex.quote(options.locustfile)}"
+    return said + (foreign.options if foreign is not None else "")
 
 
 def _join(scenario: Scenario, options: argparse.Namespace) -> Exit:

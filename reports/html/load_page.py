@@ -181,10 +181,17 @@ def _facts(report: LoadReport) -> Html:
         "command": report.replay,
         "workers": report.workers,
         "histories judged": f"{report.judged} in {report.judging_s:.1f} s",
-        "not observed": ", ".join(report.not_observed) or "nothing",
+        "not observed": _not_observed(report),
         **report.components,
     }
     return table(("", ""), ((text(name), label(value)) for name, value in facts.items()))
+
+
+def _not_observed(report: LoadReport) -> str:
+    parts = list(report.not_observed)
+    if report.states_unknown:
+        parts.append(f"how {report.states_unknown} of {report.accepted} delegations ended")
+    return ", ".join(parts) or "nothing"
 
 
 def _count(value: float) -> str:

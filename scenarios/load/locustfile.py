@@ -26,10 +26,23 @@ from fumble_users.standalone import add_options, plan_for, register_workspaces
 from locust import User, events
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
-from sim.worlds.load.plan import BROKER_VARIABLE, SHIP_VARIABLE, STARTED, VARIABLE, WORKER_VARIABLE, Plan, plan_in
+from sim.worlds.load.plan import (
+    BROKER_VARIABLE,
+    SHIP_VARIABLE,
+    SHOWN_VARIABLE,
+    STARTED,
+    VARIABLE,
+    WORKER_VARIABLE,
+    Plan,
+    plan_in,
+)
 from sim.worlds.load.records import SUFFIX, Recorder
 
-PLAN = plan_in(Path(os.environ[VARIABLE]).read_text(encoding="utf-8") if VARIABLE in os.environ else plan_for().text())
+PLAN = (
+    plan_in(Path(os.environ[VARIABLE]).read_text(encoding="utf-8"), os.environ.get(SHOWN_VARIABLE, ""))
+    if VARIABLE in os.environ
+    else plan_for()
+)
 FOLDER = Path(PLAN.folder)
 _GOES_AFTER_S = 1.0
 
@@ -68,7 +81,7 @@ def _write_down(environment: Any) -> None:
     @environment.events.test_start.add_listener
     def _(**_: Any) -> None:
         plan = plan_in(environment.parsed_options.fumble_plan)
-        if (plan.users, plan.members) != (PLAN.users, PLAN.members):
+        if (plan.users, [*plan.members]) != (PLAN.users, [*PLAN.members]):
             raise SystemExit("the master plays another scenario than this worker; name the same file for both")
         parts = urlsplit(os.environ.get(BROKER_VARIABLE) or environment.host)
         broker = Broker(parts.hostname or "127.0.0.1", parts.port or 80, timeout_s=plan.timeout_s)

@@ -24,6 +24,7 @@ from sim.worlds import observed
 from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.components.run_record import RunRecord
 from sim.worlds.components.toxiproxy import Toxiproxy
+from sim.worlds.dialect import Dialect
 from sim.worlds.last_look import NotAsAgreed, get_once, look_last
 from sim.worlds.links import BROKER_AGENT, BROKER_DATABASE, CLIENT_BROKER
 from sim.worlds.live.agents import LiveAgent
@@ -186,6 +187,11 @@ class LiveWorld:
     def broker_address(self) -> tuple[str, int]:
         """Where clients reach the broker."""
         return self._chains.entrances[CLIENT_BROKER]
+
+    @property
+    def dialect(self) -> Dialect:
+        """How clients speak to the broker."""
+        return self._broker.dialect
 
     def agent_url(self, workspace: str) -> str:
         """Where the broker reaches a workspace's agent."""

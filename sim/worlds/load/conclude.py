@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from sim.history import Flags, Member
+from sim.mcp_answers import task_of
 from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.load import rows as tables
 from sim.worlds.load.contacts import ContactFile
@@ -24,9 +25,11 @@ from sim.worlds.load.facts import Buckets, Sorter
 from sim.worlds.load.groups import Circumstances
 from sim.worlds.load.inboxes import PollFiles, judge_heartbeats, judge_inbox
 from sim.worlds.load.judge import Tally, judge_buckets
+from sim.worlds.load.listings import Listings
 from sim.worlds.load.locust import Began
 from sim.worlds.load.measures import Measures
 from sim.worlds.load.records import SUFFIX, Recorded, Recorder, RecordFile
+from sim.worlds.load.scope import judged
 from sim.worlds.load.windows import Span, windows_of
 from sim.worlds.tables import decode_times
 
@@ -57,6 +60,10 @@ class Evidence:
     contacts: ContactFile
     workers: int
     aftermath_s: float
+    listings: Listings | None = None
+    """What tells of the broker's work, if its tables do not."""
+    has_sequence: bool = True
+    """Whether its tables say in which order rows became visible."""
 
 
 @dataclass(slots=True)
@@ -70,15 +77,17 @@ class Conclusion:
     troubles: list[str] = field(default_factory=list)
     broken: str = ""
     judging_s: float = 0.0
+    states_unknown: int = 0
+    """Accepted delegations of which nothing says how they ended."""
 
 
-async def conclude(evidence: Evidence, database: Database, read_on: ReadOn) -> Conclusion:
-    """Judge everything."""
+async def conclude(evidence: Evidence, database: Database | None, read_on: ReadOn) -> Conclusion:
+    """Judge everything; without a database, what can be judged without."""
     return await _Concluding(evidence, database, read_on).conclude()
 
 
 class _Concluding:
-    def __init__(self, evidence: Evidence, database: Database, read_on: ReadOn) -> None:
+    def __init__(self, evidence: Evidence, database: Database | None, read_on: ReadOn) -> None:
         self._evidence = evidence
         self._database = database
         self._read_on = read_on
@@ -88,6 +97,9 @@ class _Concluding:
         self._sorter = Sorter(self._buckets, evidence.folder / "later", evidence.members)
         self._polls = PollFiles(evidence.folder)
         self._beats: list[Recorded] = []
+        self._accepted: list[str] = []
+        self._seen_elsewhere: set[str] = set()
+        """Invariants by which not every group can be judged: one that is an unanswered request alone has no state."""
         self._given = Circumstances(
             members=evidence.members,
             flags=evidence.flags,
@@ -102,7 +114,12 @@ class _Concluding:
         self._sort_operations()
         self._given = replace(self._given, hearts=_by_workspace(self._beats))
         try:
-            await self._sort_rows()
+            polled = await self._read_inboxes_to_the_end()
+            self._given = replace(self._given, polled=polled, rows_are_known=self._database is not None)
+            if self._database is not None:
+                await self._sort_rows(self._database)
+            elif self._evidence.listings is not None:
+                self._sort_states(self._evidence.listings)
         except ComponentFailed as failure:
             result.broken = str(failure)
             self._given = replace(self._given, rows_are_known=False, polled=frozenset())
@@ -110,6 +127,7 @@ class _Concluding:
         for identity, contact in self._evidence.contacts.lines():
             self._sorter.by_id(identity, "contact", contact)
         result.tally.add(judge_buckets(self._buckets.close(), self._given, processes=os.cpu_count() or 1))
+        result.tally.not_observed -= self._seen_elsewhere
         shutil.rmtree(self._evidence.folder / "buckets")
         if not result.measures.overall.answered:
             result.troubles.append("no operation was answered")
@@ -126,27 +144,43 @@ class _Concluding:
                 self._beats.append(operation)
             else:
                 self._sorter.operation(operation)
+                if self._evidence.listings is not None and (identity := _accepted_id(operation)) is not None:
+                    self._accepted.append(identity)
 
     def _sort_poll(self, poll: Recorded) -> None:
         for row in self._polls.add(poll):
             self._sorter.given(poll.workspace, row)
 
-    async def _sort_rows(self) -> None:
+    async def _sort_rows(self, database: Database) -> None:
         self._given = replace(
             self._given,
-            polled=await self._read_inboxes_to_the_end(),
-            workspaces=await self._decoded(tables.WORKSPACES),
-            announced=await self._decoded(tables.ANNOUNCED),
+            workspaces=await _decoded(database, tables.WORKSPACES),
+            announced=await _decoded(database, tables.ANNOUNCED),
         )
-        await tables.sort_rows(self._database, self._sorter)
+        await tables.sort_rows(database, self._sorter)
         tally, given = self._result.tally, self._given
         if self._beats:
-            tally.add(judge_heartbeats(self._beats, await self._decoded(tables.HEARTBEATS), given))
-        for name in self._polls.cursors:
-            inbox = await self._texts(tables.INBOX_ROWS.format(given.members[name].workspace_id))
+            tally.add(judge_heartbeats(self._beats, await _decoded(database, tables.HEARTBEATS), given))
+        if not self._evidence.has_sequence:
+            tally.not_observed |= {each.id for each in judged("inbox")}
+        for name in self._polls.cursors if self._evidence.has_sequence else ():
+            inbox = await _texts(database, tables.INBOX_ROWS.format(given.members[name].workspace_id))
             tally.add(judge_inbox(self._polls.polls(name), iter(inbox), given))
-        for second, event, count in await self._database.ask(tables.ENDED_BY_SECOND, given.epoch):
+        for second, event, count in await database.ask(tables.ENDED_BY_SECOND, given.epoch):
             self._result.ended_by_second.setdefault(second, {})[event] = count
+
+    def _sort_states(self, listings: Listings) -> None:
+        unknown = set(self._accepted)
+        for identity, caller, entry in listings.known():
+            unknown.discard(identity)
+            self._sorter.by_id(identity, "state", json.dumps([caller, entry]))
+        self._result.states_unknown = len(unknown)
+        if not unknown:
+            parts = {"statuses", "inbox"} if self._given.polled else {"statuses"}
+            self._seen_elsewhere = {each.id for each in judged("delegation") if each.needs and each.needs <= parts}
+        else:
+            self._result.tally.not_observed |= {each.id for each in judged("delegation") if "statuses" in each.needs}
+        self._result.tally.not_observed |= {each.id for each in (*judged("inbox"), *judged("heartbeats"))}
 
     def _recorded(self) -> Iterator[Recorded]:
         files = sorted(self._evidence.folder.glob(f"*{SUFFIX}"))
@@ -176,15 +210,25 @@ class _Concluding:
     def _opened(self, path: Path) -> RecordFile:
         return RecordFile(path, self._evidence.began.monotonic_s, self._evidence.began.unix_s)
 
-    async def _decoded(self, query: str) -> list[dict[str, Any]]:
-        rows = [json.loads(text) for text in await self._texts(query)]
-        for row in rows:
-            decode_times(row)
-        return rows
 
-    async def _texts(self, query: str) -> list[str]:
-        batches: AsyncIterator[Sequence[Any]] = self._database.stream(query)
-        return [row[0] async for batch in batches for row in batch]
+async def _decoded(database: Database, query: str) -> list[dict[str, Any]]:
+    rows = [json.loads(text) for text in await _texts(database, query)]
+    for row in rows:
+        decode_times(row)
+    return rows
+
+
+async def _texts(database: Database, query: str) -> list[str]:
+    batches: AsyncIterator[Sequence[Any]] = database.stream(query)
+    return [row[0] async for batch in batches for row in batch]
+
+
+def _accepted_id(operation: Recorded) -> str | None:
+    """The delegation that the answer of an operation names."""
+    said = operation.said if operation.outcome == "ok" and isinstance(operation.said, dict) else {}
+    key, document = ("task_id", task_of(said)) if operation.action == "mcp" else ("delegation_id", said)
+    identity = document.get(key) if operation.action in ("delegate", "mcp") else None
+    return None if identity is None else str(identity)
 
 
 def _by_workspace(beats: Sequence[Recorded]) -> dict[str, list[Recorded]]:

@@ -24,7 +24,7 @@ from sim.mcp_answers import task_of
 from sim.worlds.load.records import Recorded, with_answer
 
 BUCKETS = 256
-Kind: TypeAlias = Literal["operation", "contact", "given", "listed", "row"]
+Kind: TypeAlias = Literal["operation", "contact", "given", "listed", "row", "state"]
 Fact: TypeAlias = tuple[str, str, str]
 """Kind, table (of a row) and value."""
 _OPERATION = re.compile(r"^\[([^\]]+)\]")

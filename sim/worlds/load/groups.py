@@ -67,7 +67,8 @@ def judge_group(facts: Sequence[Fact], given: Circumstances, invariants: Sequenc
     """Judge the facts of one group by every invariant that they can answer."""
     history = history_of(facts, given)
     view = view_of(history)
-    observed = view.observed
+    # Of what pollers were given only ids are kept: how a caller was told is not to be seen in it.
+    observed = view.observed if given.rows_are_known else view.observed - {"told"}
     violations: list[Violation] = []
     not_observed = []
     for invariant in invariants:
@@ -95,6 +96,7 @@ def history_of(facts: Sequence[Fact], given: Circumstances) -> History:
         "workspaces": given.workspaces,  # type: ignore[dict-item]
     }
     inbox: dict[str, list[Row]] = {}
+    listing: dict[str, list[Row]] = {}
     targets: set[str] = set()
     for kind, table, value in facts:
         if kind == "row":
@@ -106,6 +108,9 @@ def history_of(facts: Sequence[Fact], given: Circumstances) -> History:
         elif kind == "given":
             workspace, row = decoded(value)
             inbox.setdefault(workspace, []).append(row)
+        elif kind == "state":
+            workspace, row = decoded(value)
+            listing.setdefault(workspace, []).append(row)
         else:
             operation = read_operation(value)
             entries.extend(entries_of(operation))
@@ -122,7 +127,7 @@ def history_of(facts: Sequence[Fact], given: Circumstances) -> History:
     for span in spans_about(given.spans, from_s - MARGIN_S, to_s + MARGIN_S):
         entries.extend(span.entries)
     entries.sort(key=_at)
-    entries.append(Final(given.ended_s, rows if given.rows_are_known else None, inboxes or None, None))
+    entries.append(Final(given.ended_s, rows if given.rows_are_known else None, inboxes or None, listing or None))
     return History(given.members, given.flags, entries, given.epoch)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import sim
 from sim.worlds.components.processes import Child, ComponentFailed, Port, how
-from sim.worlds.load.plan import STARTED, VARIABLE, WORKER_VARIABLE
+from sim.worlds.load.plan import SHOWN_VARIABLE, STARTED, VARIABLE, WORKER_VARIABLE
 
 INSTALL = "pip install 'fumble[load]'"
 STARTS_WITHIN_S = 60
@@ -49,6 +49,8 @@ class Locust:
     locustfile: Path
     host: str
     plan: Path
+    shown: str
+    """What lets users in, for their environment."""
     folder: Path
     users: int
     duration_s: float
@@ -138,7 +140,8 @@ class Locust:
 
     def _child(self, name: str, worker: str, more: Sequence[str]) -> Child:
         options = ["--host", self.host, "--stop-timeout", str(STOP_S), *more]
-        return locust_child(name, worker, self.locustfile, self.plan, self.folder, options)
+        shown = {SHOWN_VARIABLE: self.shown}
+        return locust_child(name, worker, self.locustfile, self.plan, self.folder, options, **shown)
 
 
 def locust_child(
