@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from reports import load_text
@@ -14,7 +15,7 @@ from sim import commands
 from sim.exits import Exit, Refused
 from sim.foreign_options import named
 from sim.live_commands import described, introduced, logs_folder
-from sim.scenario.load import Load
+from sim.scenario.load import Load, Spike
 from sim.scenario.model import AtTime, Scenario
 from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.live.foreign import Foreign
@@ -32,7 +33,7 @@ def load(options: argparse.Namespace) -> Exit:
     """Play one load, report, judge. However it ends, what could be judged is reported."""
     scenario, section = _scenario(options.scenario)
     duration_s = options.duration or section.duration_s
-    _refuse_late_faults(scenario, duration_s)
+    _refuse_what_would_be_left_out(scenario, section, duration_s)
     scenario = with_random_faults(scenario, section, duration_s)
     if options.master is not None:
         return _join(scenario, options)
@@ -112,15 +113,21 @@ def _scenario(path: str) -> tuple[Scenario, Load]:
     return scenario, scenario.load
 
 
-def _refuse_late_faults(scenario: Scenario, duration_s: float) -> None:
-    late = [each for each in scenario.faults if isinstance(each.when, AtTime) and each.when.at_s >= duration_s]
+def _refuse_what_would_be_left_out(scenario: Scenario, section: Load, duration_s: float) -> None:
+    """A load that is cut short must still be the one that its scenario tells of."""
+    if (reason := next(_left_out(scenario, section, duration_s), None)) is not None:
+        raise Refused(f"--duration {duration_s:g}s: {reason}; fix: give the load more time", Exit.USAGE)
+
+
+def _left_out(scenario: Scenario, section: Load, duration_s: float) -> Iterator[str]:
+    late = [each.when.at_s for each in scenario.faults if isinstance(each.when, AtTime) if each.when.at_s >= duration_s]
     if late:
-        first = min(each.when.at_s for each in late if isinstance(each.when, AtTime))
-        raise Refused(
-            f"--duration {duration_s:g}s: {len(late)} of the faults strike later, the first at {first:g} s; "
-            "fix: give the load more time",
-            Exit.USAGE,
-        )
+        yield f"{len(late)} of the faults strike later, the first at {min(late):g} s"
+    for arrivals in section.arrivals:
+        if isinstance(shape := arrivals.shape, Spike) and (ends_s := shape.at_s + shape.for_s) > duration_s:
+            yield f"the spike ends later, at {ends_s:g} s"
+    if (random := section.random_faults) is not None and random.every_s > duration_s:
+        yield f"random faults strike once in each {random.every_s:g} s, so there would be none"
 
 
 def _page(path: str | None, scenario: str) -> Path:

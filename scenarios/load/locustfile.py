@@ -38,10 +38,9 @@ from sim.worlds.load.plan import (
 )
 from sim.worlds.load.records import SUFFIX, Recorder
 
-PLAN = (
-    plan_in(Path(os.environ[VARIABLE]).read_text(encoding="utf-8"), os.environ.get(SHOWN_VARIABLE, ""))
-    if VARIABLE in os.environ
-    else plan_for()
+PLAN = plan_in(
+    Path(os.environ[VARIABLE]).read_text(encoding="utf-8") if VARIABLE in os.environ else plan_for().text(),
+    os.environ.get(SHOWN_VARIABLE, ""),
 )
 FOLDER = Path(PLAN.folder)
 _GOES_AFTER_S = 1.0

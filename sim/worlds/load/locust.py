@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -79,6 +80,8 @@ class Locust:
             return
         if self.listen is None:
             self._port = Port()
+        else:
+            _check_free(*self.listen)
         host, port = self.listen or ("127.0.0.1", self._port.number if self._port else 0)
         wait_s = JOIN_WITHIN_S if self.expected else STARTS_WITHIN_S
         many = ("--master", "--expect-workers", str(self.workers + self.expected))
@@ -142,6 +145,19 @@ class Locust:
         options = ["--host", self.host, "--stop-timeout", str(STOP_S), *more]
         shown = {SHOWN_VARIABLE: self.shown}
         return locust_child(name, worker, self.locustfile, self.plan, self.folder, options, **shown)
+
+
+def _check_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        # As Locust's own socket does, which may follow one that has just been closed.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0" if host == "*" else host, port))
+        except OSError as error:
+            raise ComponentFailed(
+                f"--listen {host}:{port}: workers cannot be listened for there: {error.strerror}\n"
+                "fix: name an address of this machine and a port that is free"
+            ) from None
 
 
 def locust_child(
