@@ -108,6 +108,8 @@ def measure(quick: bool) -> Iterator[Figure]:
         yield Figure(f"{name}, of {report['accepted']:,} delegations", _gate(report, gate), at_most=0)
     limit_s = calm_p99_s(report["seconds"], plan.every_s)
     yield Figure("p99 in the worst second before the blips", limit_s * 1e3, "ms")
+    noise = noisy_share(report["seconds"], report["bands"], limit_s=limit_s)
+    yield Figure("later seconds beside blips with a worse p99", 100 * noise, "%", note="what the machine does to it")
     for band in report["bands"]:
         until_s = min(int(band["to_s"]) + plan.every_s - plan.blip_s, plan.load_s)
         after_s, note = recovery_s(report["seconds"], from_s=int(band["to_s"]), until_s=until_s, limit_s=limit_s)
@@ -137,6 +139,17 @@ def recovery_s(seconds: Sequence[Report], *, from_s: int, until_s: int, limit_s:
         if all(each is not None and each <= limit_s for each in following):
             return second - from_s, ""
     return until_s - from_s, "not before the next one"
+
+
+def noisy_share(seconds: Sequence[Report], bands: Sequence[Report], *, limit_s: float) -> float:
+    """Of the seconds that are neither in a blip nor soon after one, those with a p99 worse than `limit_s`."""
+    beside = [
+        each["p99_s"]
+        for each in seconds
+        if each["p99_s"] is not None
+        and not any(int(b["from_s"]) <= each["at_s"] <= b["to_s"] + RECOVERED_WITHIN_S for b in bands)
+    ]
+    return sum(p99_s > limit_s for p99_s in beside) / len(beside) if beside else 0.0
 
 
 def _blips(plan: Plan) -> range:
