@@ -81,8 +81,7 @@ class Store:
         """
         limit_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
         async with asyncio.timeout(limit_s):
-            async with asyncio.timeout(limit_s * _WAIT_SHARE):
-                await self._places.acquire()
+            await self._place(asyncio.get_running_loop().time() + limit_s * _WAIT_SHARE)
             return await self._in_its_place(work)
 
     async def persist(self, work: Work[T], *, deadline_s: float | None = None) -> T:
@@ -95,14 +94,21 @@ class Store:
         clock = asyncio.get_running_loop().time
 
         async def attempt() -> T:
-            async with asyncio.timeout_at(deadline_s):
-                # In the order of asking, however long it takes: what gives up its place in the queue only asks again.
-                await self._places.acquire()
+            # In the order of asking, however long it takes: what gives up its place in the queue only asks again.
+            await self._place(deadline_s)
             left_s = inf if deadline_s is None else deadline_s - clock()
             async with asyncio.timeout(min(left_s, self._timeout_s)):
                 return await self._in_its_place(work)
 
         return await self._until_reached(attempt, what="writing to the database", deadline_s=deadline_s)
+
+    async def _place(self, deadline_s: float | None) -> None:
+        """Acquire a place. Raises `TimeoutError`."""
+        if not self._places.locked():
+            await self._places.acquire()  # at once: no time-out has to be set for it
+            return
+        async with asyncio.timeout_at(deadline_s):
+            await self._places.acquire()
 
     async def _in_its_place(self, work: Work[T]) -> T:
         """Do `work` on a connection, and give back the place that was acquired for it."""

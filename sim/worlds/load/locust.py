@@ -72,7 +72,7 @@ class Locust:
                 f"there is no {self.locustfile}, which says what users do; fix: name one with --locustfile"
             )
         lead = [
-            *("--only-summary", "--exit-code-on-error", "0", "--json-file", str(self.folder / "locust")),
+            *("--only-summary", "--json-file", str(self.folder / "locust")),
             *("--users", str(self.users), "--spawn-rate", str(max(self.users, 1))),
         ]
         if self.workers + self.expected == 1:
@@ -142,7 +142,8 @@ class Locust:
             self._port.release()
 
     def _child(self, name: str, worker: str, more: Sequence[str]) -> Child:
-        options = ["--host", self.host, "--stop-timeout", str(STOP_S), *more]
+        # Requests that fail are the load's to judge: an exit code is for what goes wrong with Locust.
+        options = ["--host", self.host, "--stop-timeout", str(STOP_S), "--exit-code-on-error", "0", *more]
         shown = {SHOWN_VARIABLE: self.shown}
         return locust_child(name, worker, self.locustfile, self.plan, self.folder, options, **shown)
 
