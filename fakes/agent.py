@@ -66,27 +66,32 @@ class Agent:
         self._behaviours = tuple(behaviours)
         self._observe = observe
         self._contacts = contacts
-        self._runner: web.ServerRunner | None = None
+        self._server: web.Server | None = None
+        self._listener: asyncio.Server | None = None
 
     @property
     def port(self) -> int:
         """The port it listens on."""
-        if self._runner is None:
+        if self._listener is None:
             raise RuntimeError(f"agent {self.name} is not running; call start() first")
-        port: int = self._runner.addresses[0][1]
+        port: int = self._listener.sockets[0].getsockname()[1]
         return port
 
     async def start(self, host: str, port: int = 0) -> None:
         """Listen; port 0 picks a free one. Raises OSError if the address cannot be had."""
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=SHUTDOWN_S)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
+        self._server = web.Server(self._handle, access_log=None)
+        self._listener = await asyncio.get_running_loop().create_server(self._server, host, port)
 
     async def stop(self) -> None:
         """Stop listening and end all connections, answered or not."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._listener is None or self._server is None:
+            return
+        self._listener.close()
+        self._listener = None
+        # Who has just connected is a connection of the server's only after this round.
+        await asyncio.sleep(0)
+        self._server.pre_shutdown()
+        await self._server.shutdown(SHUTDOWN_S)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self._contacts += 1

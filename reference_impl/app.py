@@ -24,6 +24,7 @@ from reference_impl.http import rate_limit, routes
 from reference_impl.http.common import REQUEST_BYTES_MAX, errors_as_json
 from reference_impl.http.metrics import counted
 from reference_impl.inbound import Inbound
+from reference_impl.leftovers import read_leftovers
 from reference_impl.liveness import Liveness
 from reference_impl.metrics import Metrics
 from reference_impl.outcome import Outcomes
@@ -110,9 +111,13 @@ class Broker:
         runner = _runner(services)
         await runner.setup()
         opened.push_async_callback(self._wind_down, runner)
-        await recovery.recover()
-        await services.drain.recover()
-        await sweeper.fail_overdue()
+        left = await store.persist(lambda connection: read_leftovers(connection, at=self._clock.now()))
+        if left.open:
+            await recovery.recover()
+        if left.queued:
+            await services.drain.recover()
+        if left.overdue:
+            await sweeper.fail_overdue()
         for name, work in (
             ("patrol", recovery.patrol()),
             ("drain", services.drain.sweep()),

@@ -20,6 +20,8 @@ from reference_impl.store import Connection, Record, Store, transaction
 
 ATTEMPTS_MAX = 5
 
+IS_ACTIVE = "status IN ('queued', 'dispatched')"
+
 # An item that has expired no longer stands for its message (H62).
 _DROP_EXPIRED_TWIN = """
 UPDATE a2a_queue SET status = 'dropped', last_error = 'expired in the queue', completed_at = $3
@@ -32,10 +34,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING
 """
 
-_FIND = """
+_FIND = f"""
 SELECT id, (SELECT count(*) FROM a2a_queue WHERE workspace_id = $2 AND status = 'queued') AS depth
 FROM a2a_queue
-WHERE id = $1 OR (workspace_id = $2 AND idempotency_key = $3 AND status IN ('queued', 'dispatched'))
+WHERE id = $1 OR (workspace_id = $2 AND idempotency_key = $3 AND {IS_ACTIVE})
 LIMIT 1
 """
 
@@ -72,10 +74,10 @@ WHERE id = $1 AND claim_id = $2 AND status = 'dispatched'
 """
 
 # True for a second try of the same closing as well.
-_CLOSE = """
+_CLOSE = f"""
 UPDATE a2a_queue SET status = $3, last_error = COALESCE($4, last_error), completed_at = $5
 WHERE id = $1 AND claim_id IS NOT DISTINCT FROM $2
-    AND (status IN ('queued', 'dispatched') OR (status = $3 AND completed_at = $5))
+    AND ({IS_ACTIVE} OR (status = $3 AND completed_at = $5))
 RETURNING true
 """
 

@@ -18,13 +18,16 @@ from reference_impl.outcome import RESTARTED, Outcomes, failed
 from reference_impl.records import delegation_from
 from reference_impl.store import LATE_PACKET_S, Store
 
-_OPEN = """
+IS_OPEN = """
+activity_type = 'delegation' AND method = 'delegate' AND status IN ('pending', 'dispatched')
+    AND NOT recorded AND delegation_id IS NOT NULL
+"""
+"""Of a row of `activity_logs`: its delegation is to be executed here."""
+
+_OPEN = f"""
 SELECT delegation_id, workspace_id, target_id, status, request_body ->> 'task' AS task,
     request_body ->> 'tool' AS tool, created_at
-FROM activity_logs
-WHERE activity_type = 'delegation' AND method = 'delegate' AND status IN ('pending', 'dispatched')
-  AND NOT recorded AND delegation_id IS NOT NULL
-ORDER BY created_at, seq
+FROM activity_logs WHERE {IS_OPEN} ORDER BY created_at, seq
 """
 _log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.resources import files
+from math import inf
 from typing import TypeAlias, TypeVar
 
 import asyncpg
@@ -40,6 +41,9 @@ RETRYABLE = (*UNREACHABLE, asyncpg.TransactionRollbackError)
 LATE_PACKET_S = 1000.0
 """So long what was refused may still be committed: Linux gives up a connection that is silent for 924 s."""
 
+_WAIT_SHARE = 0.5
+"""Of a limit, what may go by waiting for a place. Work that is begun with little time left is cut off in the middle,
+and its connection is lost with it: under a backlog that is as long as the limit, nothing else would happen."""
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MAX_S = 5.0
 _CLOSE_S = 1.0
@@ -72,10 +76,43 @@ class Store:
         """Do `work` on a connection of its own, in at most `timeout_s` (or the store's own limit).
 
         Raises what `work` raises, and something of `UNREACHABLE` if the database cannot be reached or falls
-        silent. After the latter nobody knows whether `work` was committed.
+        silent. After the latter nobody knows whether `work` was committed. At most half of the time goes by waiting
+        for other work to end.
         """
         limit_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
-        async with asyncio.timeout(limit_s), self._places:
+        async with asyncio.timeout(limit_s):
+            await self._place(asyncio.get_running_loop().time() + limit_s * _WAIT_SHARE)
+            return await self._in_its_place(work)
+
+    async def persist(self, work: Work[T], *, deadline_s: float | None = None) -> T:
+        """Do `work` again and again until the database has answered it.
+
+        `work` must recognise what an earlier try of its own has committed. Tries for as long as the process
+        lives, or raises `TimeoutError` when `deadline_s` (loop time) leaves no room for another try. Any other
+        error is raised at once.
+        """
+        clock = asyncio.get_running_loop().time
+
+        async def attempt() -> T:
+            # In the order of asking, however long it takes: what gives up its place in the queue only asks again.
+            await self._place(deadline_s)
+            left_s = inf if deadline_s is None else deadline_s - clock()
+            async with asyncio.timeout(min(left_s, self._timeout_s)):
+                return await self._in_its_place(work)
+
+        return await self._until_reached(attempt, what="writing to the database", deadline_s=deadline_s)
+
+    async def _place(self, deadline_s: float | None) -> None:
+        """Acquire a place. Raises `TimeoutError`."""
+        if not self._places.locked():
+            await self._places.acquire()  # at once: no time-out has to be set for it
+            return
+        async with asyncio.timeout_at(deadline_s):
+            await self._places.acquire()
+
+    async def _in_its_place(self, work: Work[T]) -> T:
+        """Do `work` on a connection, and give back the place that was acquired for it."""
+        try:
             connection = self._take() or await self._connect()
             sound = False
             try:
@@ -89,21 +126,9 @@ class Store:
                     self._idle.append(connection)
                 else:
                     connection.terminate()
-        return result
-
-    async def persist(self, work: Work[T], *, deadline_s: float | None = None) -> T:
-        """Do `work` again and again until the database has answered it.
-
-        `work` must recognise what an earlier try of its own has committed. Tries for as long as the process
-        lives, or raises `TimeoutError` when `deadline_s` (loop time) leaves no room for another try. Any other
-        error is raised at once.
-        """
-        clock = asyncio.get_running_loop().time
-
-        def attempt() -> Awaitable[T]:
-            return self.run(work, timeout_s=None if deadline_s is None else deadline_s - clock())
-
-        return await self._until_reached(attempt, what="writing to the database", deadline_s=deadline_s)
+            return result
+        finally:
+            self._places.release()
 
     async def _until_reached(
         self, attempt: Callable[[], Awaitable[T]], *, what: str, deadline_s: float | None = None

@@ -27,9 +27,12 @@ from reference_impl.store import Connection, Record, Store
 _OVERDUE = "deadline exceeded by sweeper"
 _log = logging.getLogger(__name__)
 
+IS_OVERDUE = "ledger.status IN ('queued', 'dispatched', 'in_progress', 'stuck') AND ledger.deadline <= $1"
+"""Of a row `ledger` of `delegations`; `$1` is now."""
+
 # `ended`: why the ledger row has to be closed alone. Its delegate row has gone with its workspace, or has ended while
 # the ledger was switched off.
-_FIND_OVERDUE = """
+_FIND_OVERDUE = f"""
 SELECT ledger.delegation_id, ledger.caller_id AS workspace_id, ledger.callee_id AS target_id, ledger.created_at,
     COALESCE(row.request_body ->> 'task', ledger.task_preview) AS task,
     CASE
@@ -40,7 +43,7 @@ FROM delegations AS ledger
 LEFT JOIN workspaces AS caller ON caller.id = ledger.caller_id
 LEFT JOIN activity_logs AS row
     ON row.delegation_id = ledger.delegation_id AND row.activity_type = 'delegation' AND row.method = 'delegate'
-WHERE ledger.status IN ('queued', 'dispatched', 'in_progress', 'stuck') AND ledger.deadline <= $1
+WHERE {IS_OVERDUE}
 ORDER BY ledger.deadline, ledger.delegation_id
 """
 
@@ -61,7 +64,7 @@ SELECT delegation_id FROM marked ORDER BY delegation_id
 
 
 class Sweeper:
-    """Looks through the ledger every `sweeper_interval_s`; once before, the broker looks for what is overdue."""
+    """Looks through the ledger every `sweeper_interval_s`; the broker asks for what is overdue before it listens."""
 
     def __init__(self, *, config: Config, store: Store, executor: Executor, outcomes: Outcomes, clock: Clock) -> None:
         self._interval_s = config.sweeper_interval_s

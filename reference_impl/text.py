@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import uuid
 from typing import Any
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -42,7 +41,10 @@ def parse_uuid(text: object) -> str | None:
     bare = text[9:] if text[:9].lower() == "urn:uuid:" else text
     if bare[:1] + bare[-1:] == "{}":
         bare = bare[1:-1]
-    return str(uuid.UUID(bare)) if _UUID.fullmatch(bare) else None
+    if not _UUID.fullmatch(bare):
+        return None
+    digits = bare.replace("-", "").lower()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def parse_json(raw: bytes | str) -> Any:

@@ -66,7 +66,10 @@ class Depth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadReport:
-    """One load. `reasons` say what is missing or broken; `statuses` counts delegations by how they ended."""
+    """One load. `reasons` say what is missing or broken; `statuses` counts delegations by how they ended.
+
+    `states_unknown`: accepted delegations of which nothing that was observed says how they ended.
+    """
 
     scenario: str
     path: str
@@ -91,4 +94,5 @@ class LoadReport:
     reasons: tuple[str, ...]
     not_observed: tuple[str, ...]
     replay: str
+    states_unknown: int = 0
     components: Mapping[str, str] = field(default_factory=dict)

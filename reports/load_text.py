@@ -58,6 +58,9 @@ def _lines(report: LoadReport) -> Iterator[str]:
         first, *more = reason.splitlines()
         yield f"  incomplete: {printable(first)}"
         yield from (f"    {printable(line)}" for line in more)
+    if report.states_unknown:
+        yield ""
+        yield f"  not observed: how {report.states_unknown} of {report.accepted} delegations ended"
     if report.violations:
         yield ""
         yield "  violations: " + ", ".join(

@@ -137,6 +137,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_foreign(live)
     _add_time_scale(live, None, f"default: {DEFAULT_TIME_SCALE:g}, with --broker-url 1")
     _add_output(live)
+    live.add_argument(
+        "--skip-unplayable", action="store_true", help="name on stderr what cannot be played, and play the rest"
+    )
     live.add_argument("--junit", metavar="FILE", help="also write JUnit XML")
 
     agree = commands.add_parser("agree", help="play scenarios in both worlds and compare", allow_abbrev=False)
@@ -152,6 +155,12 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_LIMIT_S,
         metavar="SECONDS",
         help=f"real time that one live run may take (default: {DEFAULT_LIMIT_S})",
+    )
+    agree.add_argument(
+        "--jobs",
+        type=_whole(PROCESSES_MAX),
+        metavar="N",
+        help="scenarios played at once (default: two a core)",
     )
     _add_output(agree)
 
@@ -173,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("--html", metavar="FILE", help="the report (default: reports/out/load-SCENARIO.html)")
     load.add_argument("--locustfile", metavar="FILE", help="what users do (default: locustfile.py beside the scenario)")
     _add_live(load)
+    _add_foreign(load)
     _add_output(load)
 
     doctor = commands.add_parser("doctor", help="say which components are there, and how to get the others")
@@ -185,7 +195,7 @@ def _add_live(command: argparse.ArgumentParser) -> None:
         "--toxiproxy",
         default="auto",
         metavar="WHERE",
-        help="auto, embedded, docker, path, a program, or the URL of a server (default: auto)",
+        help="auto, embedded, docker, path (what `fumble doctor` finds), a program, or a URL (default: auto)",
     )
     command.add_argument(
         "--postgres",
@@ -207,9 +217,6 @@ def _add_foreign(command: argparse.ArgumentParser) -> None:
         type=_seconds,
         metavar="DURATION",
         help="how long nothing may happen before a run is over (default: by the adapter's retry_delay)",
-    )
-    command.add_argument(
-        "--skip-unplayable", action="store_true", help="name on stderr what cannot be played, and play the rest"
     )
 
 
@@ -253,7 +260,7 @@ _COMMANDS: Mapping[str, str] = {
     "check": "sim.commands",
     "replay": "sim.commands",
     "live": "sim.live_commands",
-    "agree": "sim.live_commands",
+    "agree": "sim.agree_command",
     "load": "sim.load_commands",
     "doctor": "sim.doctor",
 }

@@ -15,7 +15,7 @@ from reports.history_text import lines
 from reports.model import RunReport, Summary
 from reports.progress import Progress
 from sim import interrupts
-from sim.campaign import CampaignBroken, Job, cores, playing
+from sim.campaign import CampaignBroken, Job, cores, runs, working
 from sim.cli import DEFAULT_SCENARIOS, PROCESSES_MAX
 from sim.exits import Exit, Refused
 from sim.invariants.verdict import Verdict
@@ -24,6 +24,7 @@ from sim.scenario.model import Scenario
 from sim.scenario.problems import ScenarioError
 from sim.worlds.broker_settings import UnknownSetting, check_settings
 from sim.worlds.components.postgres import FOR_GATEWAY, EmbeddedPostgres, PostgresUnavailable
+from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.workshop import Workshop
 
 SESSIONS_PER_PROCESS = 40
@@ -52,7 +53,10 @@ def run(options: argparse.Namespace) -> Exit:
         processes = min(options.jobs or len(cores()), PROCESSES_MAX, len(jobs))
         with postgres(processes) as server:
             version = server.version
-            with playing(jobs, server, processes=processes) as reports, Progress(len(jobs), sys.stderr) as progress:
+            with (
+                working(jobs, runs(server), processes=processes, ahead=2) as reports,
+                Progress(len(jobs), sys.stderr) as progress,
+            ):
                 for number, report in reports:
                     done[number] = report
                     progress.advance(failed=report.verdict != "passed")
@@ -63,7 +67,7 @@ def run(options: argparse.Namespace) -> Exit:
     if junit_file is not None:
         write(junit_file, junit.render(summary))
     if stopped is not None:
-        raise _unfinished(stopped, f"after {len(done)} of {len(jobs)} runs")
+        raise unfinished(stopped, len(done), f"{len(jobs)} runs")
     return exit_code(summary)
 
 
@@ -154,9 +158,13 @@ def postgres(processes: int) -> Iterator[EmbeddedPostgres]:
             server.stop()
 
 
-def _unfinished(reason: KeyboardInterrupt | CampaignBroken, when: str) -> Refused:
+def unfinished(reason: KeyboardInterrupt | CampaignBroken | ComponentFailed, done: int, all_of_it: str) -> Refused:
+    """How a command ends that was stopped; `all_of_it`: what it would have done, such as `8 runs`."""
+    when = f"after {done} of {all_of_it}"
     if isinstance(reason, KeyboardInterrupt):
         return Refused(f"interrupted {when}", Exit.INTERRUPTED)
+    if isinstance(reason, ComponentFailed):
+        return Refused(f"{reason} ({when})" if done else str(reason), Exit.INTERNAL)
     if reason.trace and os.environ.get("FUMBLE_DEBUG"):
         return Refused(f"{reason} ({when})\n{reason.trace}", Exit.INTERNAL)
     hint = (

@@ -10,7 +10,6 @@ import http.client
 import json
 import os
 import platform
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,8 +22,9 @@ from urllib.parse import urlsplit
 from sim.exits import Exit
 from sim.worlds.components import run_record
 from sim.worlds.components.postgres import PostgresUnavailable, binaries_folder
+from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.components.run_record import Leftover, leftovers
-from sim.worlds.components.toxiproxy import BINARY, GO_INSTALL
+from sim.worlds.components.toxiproxy_program import HOW_TO_GET, found
 
 VERSION = 1
 _ANSWER_WITHIN_S = 0.5
@@ -99,10 +99,14 @@ def _embedded_postgres() -> Finding:
 
 
 def _toxiproxy_program() -> Finding:
-    binary = shutil.which(BINARY)
-    if binary is None:
-        return Finding("Toxiproxy, program", "live", False, fix=f"{GO_INSTALL}, and name it {BINARY}; or do without")
-    return Finding("Toxiproxy, program", "live", True, _output([binary, "-version"]).rpartition(" ")[2], binary)
+    try:
+        program = found()
+    except ComponentFailed as error:
+        return Finding("Toxiproxy, program", "live", False, fix=str(error))
+    if program is None:
+        return Finding("Toxiproxy, program", "live", False, fix=f"{HOW_TO_GET}; or do without")
+    version = _output([program.path, "-version"]).rpartition(" ")[2]
+    return Finding("Toxiproxy, program", "live", True, version, program.path)
 
 
 def _docker() -> Finding:

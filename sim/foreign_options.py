@@ -22,7 +22,7 @@ def named(options: argparse.Namespace) -> Foreign | None:
     """The broker that the options name; None: ours. Raises Refused."""
     if options.broker_url is None:
         for name in _NEED_URL:
-            if getattr(options, name) not in (None, False):
+            if getattr(options, name, None) not in (None, False):
                 option = f"--{name.replace('_', '-')}"
                 raise Refused(f"{option} is about a broker of your own; name it by --broker-url", Exit.USAGE)
         return None

@@ -56,5 +56,15 @@ def left_to_parent() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
+def by_parent() -> None:
+    """In a forked child with something to put away: the first SIGTERM is a KeyboardInterrupt, the only one."""
+    signal.signal(signal.SIGTERM, _interrupt_once)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from reports import load_text
 from reports.html import load_page
 from sim import commands
 from sim.exits import Exit, Refused
+from sim.foreign_options import named
 from sim.live_commands import described, introduced, logs_folder
-from sim.scenario.load import Load
+from sim.scenario.load import Load, Spike
 from sim.scenario.model import AtTime, Scenario
 from sim.worlds.components.processes import ComponentFailed
+from sim.worlds.live.foreign import Foreign
+from sim.worlds.live.playable import not_playable
 from sim.worlds.live.session import live_session
 from sim.worlds.load.join import join
 from sim.worlds.load.locust import check_installed
@@ -28,17 +33,24 @@ def load(options: argparse.Namespace) -> Exit:
     """Play one load, report, judge. However it ends, what could be judged is reported."""
     scenario, section = _scenario(options.scenario)
     duration_s = options.duration or section.duration_s
-    _refuse_late_faults(scenario, duration_s)
+    _refuse_what_would_be_left_out(scenario, section, duration_s)
     scenario = with_random_faults(scenario, section, duration_s)
     if options.master is not None:
         return _join(scenario, options)
     if options.listen is not None and not options.expect:
         raise Refused("--listen is for workers from elsewhere; fix: say how many with --expect", Exit.USAGE)
+    foreign = named(options)
+    if foreign is not None and (reason := not_playable(scenario, foreign.adapter)) is not None:
+        raise Refused(f"that broker cannot be put under this load\n{scenario.path}: {reason}", Exit.USAGE)
     page = _page(options.html, scenario.name)
     try:
         check_installed()
         with live_session(
-            postgres=options.postgres, toxiproxy_at=options.toxiproxy, time_scale=1.0, logs=logs_folder(options.logs)
+            postgres=options.postgres,
+            toxiproxy_at=options.toxiproxy,
+            time_scale=1.0,
+            logs=logs_folder(options.logs),
+            foreign=foreign,
         ) as session:
             print(f"{introduced(session)}, {duration_s:g} s of load", file=sys.stderr)
             run = play_load(
@@ -55,11 +67,21 @@ def load(options: argparse.Namespace) -> Exit:
             components = described(session)
     except ComponentFailed as error:
         raise Refused(str(error), Exit.INTERNAL) from None
-    report = report_of(run, components)
+    report = report_of(run, components, options=_again(options, foreign))
     commands.say(load_text.render_json(report) if options.output == "json" else load_text.render(report))
     commands.write(page, load_page.render(report))
     print(f"report: {page}", file=sys.stderr)
     return _exit_of(run)
+
+
+def _again(options: argparse.Namespace, foreign: Foreign | None) -> str:
+    """What else has to be said for the same load."""
+    said = f" --workers {options.workers}"
+    if options.seed != 1:
+        said += f" --seed {options.seed}"
+    if options.locustfile is not None:
+        said += f" --locustfile {shlex.quote(options.locustfile)}"
+    return said + (foreign.options if foreign is not None else "")
 
 
 def _join(scenario: Scenario, options: argparse.Namespace) -> Exit:
@@ -91,15 +113,21 @@ def _scenario(path: str) -> tuple[Scenario, Load]:
     return scenario, scenario.load
 
 
-def _refuse_late_faults(scenario: Scenario, duration_s: float) -> None:
-    late = [each for each in scenario.faults if isinstance(each.when, AtTime) and each.when.at_s >= duration_s]
+def _refuse_what_would_be_left_out(scenario: Scenario, section: Load, duration_s: float) -> None:
+    """A load that is cut short must still be the one that its scenario tells of."""
+    if (reason := next(_left_out(scenario, section, duration_s), None)) is not None:
+        raise Refused(f"--duration {duration_s:g}s: {reason}; fix: give the load more time", Exit.USAGE)
+
+
+def _left_out(scenario: Scenario, section: Load, duration_s: float) -> Iterator[str]:
+    late = [each.when.at_s for each in scenario.faults if isinstance(each.when, AtTime) if each.when.at_s >= duration_s]
     if late:
-        first = min(each.when.at_s for each in late if isinstance(each.when, AtTime))
-        raise Refused(
-            f"--duration {duration_s:g}s: {len(late)} of the faults strike later, the first at {first:g} s; "
-            "fix: give the load more time",
-            Exit.USAGE,
-        )
+        yield f"{len(late)} of the faults strike later, the first at {min(late):g} s"
+    for arrivals in section.arrivals:
+        if isinstance(shape := arrivals.shape, Spike) and (ends_s := shape.at_s + shape.for_s) > duration_s:
+            yield f"the spike ends later, at {ends_s:g} s"
+    if (random := section.random_faults) is not None and random.every_s > duration_s:
+        yield f"random faults strike once in each {random.every_s:g} s, so there would be none"
 
 
 def _page(path: str | None, scenario: str) -> Path:

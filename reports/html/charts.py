@@ -10,7 +10,10 @@ from reports.html.page import Html, element, join, text
 from reports.load_model import Band
 
 WIDTH, HEIGHT = 900, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 10, 10, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 10, 18, 24
+_NAME_WIDTH = 26
+"""A fault's name over its band takes so much; where there is less, every other is left out."""
+_LETTER_WIDTH = 6.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +25,19 @@ class Line:
 
 
 def chart(
-    title: str, lines: Sequence[Line], bands: Sequence[Band], *, lasted_s: float, said: Callable[[float], str]
+    title: str,
+    lines: Sequence[Line],
+    bands: Sequence[Band],
+    *,
+    load_s: float,
+    lasted_s: float,
+    said: Callable[[float], str],
 ) -> Html:
-    """At most two lines; `said` writes a value on the axis."""
+    """At most two lines; `said` writes a value on the axis. After `load_s` only what was under way goes on."""
     values = [value for line in lines for _, value in line.points if value is not None]
-    most = max(values, default=0.0) or 1.0
+    if not values:
+        return element("p", join([element("strong", text(f"{title} ")), text("nothing was measured")]), class_="quiet")
+    most = max(values) or 1.0
     ticks = _ticks(most)
     top = ticks[-1]
 
@@ -38,8 +49,10 @@ def chart(
 
     parts = [
         *(_band(band, x) for band in bands),
+        *_names(bands, x),
+        *([_end_of_load(x(load_s))] if load_s < lasted_s else []),
         *(_level(value, y, said) for value in ticks),
-        *(_moment(at_s, x) for at_s in _ticks(lasted_s)),
+        *(_moment(at_s, x) for at_s in _ticks(lasted_s) if at_s <= lasted_s),
         *(_drawn(line, kind, x, y) for line, kind in zip(lines, ("one", "two"), strict=False)),
     ]
     keys = [
@@ -47,7 +60,8 @@ def chart(
         for line, kind in zip(lines, ("one", "two"), strict=False)
     ]
     svg = element("svg", join(parts), viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=title)
-    return join([element("p", join([element("strong", text(f"{title} ")), *keys])), svg])
+    heading = element("p", join([element("strong", text(f"{title} ")), *keys]))
+    return join([heading, element("div", svg, class_="wide")])
 
 
 def _drawn(line: Line, kind: str, x: Callable[[float], float], y: Callable[[float], float]) -> Html:
@@ -75,6 +89,22 @@ def _band(band: Band, x: Callable[[float], float]) -> Html:
     return element("rect", told, x=left, y=_TOP, width=width, height=HEIGHT - _TOP - _BOTTOM, class_="band")
 
 
+def _names(bands: Sequence[Band], x: Callable[[float], float]) -> Iterator[Html]:
+    """The faults' names, by which the table beneath tells of them."""
+    free_from = 0.0
+    for band in sorted(bands, key=lambda band: band.from_s):
+        name, colon, _ = band.what.partition(":")
+        at = x(band.from_s)
+        if colon and len(name) * _LETTER_WIDTH <= _NAME_WIDTH and free_from <= at <= WIDTH - _NAME_WIDTH:
+            free_from = at + _NAME_WIDTH
+            yield element("text", text(name), x=at, y=_TOP - 5)
+
+
+def _end_of_load(at: float) -> Html:
+    told = element("title", text("the load ends"))
+    return element("line", told, x1=at, x2=at, y1=_TOP, y2=HEIGHT - _BOTTOM, class_="end")
+
+
 def _level(value: float, y: Callable[[float], float], said: Callable[[float], str]) -> Html:
     at = y(value)
     rule = element("line", x1=_LEFT, x2=WIDTH - _RIGHT, y1=at, y2=at, class_="axis")
@@ -82,7 +112,15 @@ def _level(value: float, y: Callable[[float], float], said: Callable[[float], st
 
 
 def _moment(at_s: float, x: Callable[[float], float]) -> Html:
-    return element("text", text(f"{at_s:g} s"), x=x(at_s), y=HEIGHT - 8, text_anchor="middle")
+    told, at = f"{at_s:g} s", x(at_s)
+    fits = at + len(told) * _LETTER_WIDTH / 2 <= WIDTH
+    return element(
+        "text",
+        text(told),
+        x=at if fits else WIDTH - 1,
+        y=HEIGHT - 8,
+        text_anchor="middle" if fits else "end",
+    )
 
 
 def _ticks(most: float) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reports.html.charts import Line, chart
-from reports.html.page import Html, element, join, page, section, table, text
+from reports.html.page import Html, element, join, label, page, section, table, text
 from reports.load_model import Gate, LoadReport, Second, Timing
 from reports.load_text import spoken
 from reports.model import Finding
@@ -35,6 +35,7 @@ def _head(report: LoadReport) -> Html:
         [
             element("h1", text(report.title)),
             element("p", join([verdict, text(f" {report.path}")])),
+            *_why(report),
             element(
                 "p",
                 text(
@@ -47,22 +48,40 @@ def _head(report: LoadReport) -> Html:
     )
 
 
+def _why(report: LoadReport) -> Iterator[Html]:
+    """What is wrong, in a line each, for who reads no further."""
+    for gate in report.gates:
+        if gate.held is False:
+            told = f"{gate.gate}: {gate.measured}, and {gate.allowed} is allowed ({gate.where})"
+            yield element("p", text(told), class_="failed")
+    if report.violations:
+        counts = ", ".join(f"{name} ({count})" for name, count in sorted(report.violations.items()))
+        yield element("p", text(f"does not hold: {counts}"), class_="failed")
+    if report.reasons:
+        number = len(report.reasons)
+        told = f"incomplete, for {'a reason' if number == 1 else f'{number} reasons'} told below"
+        yield element("p", text(told), class_="inconclusive")
+
+
 def _gates(report: LoadReport) -> Html:
     return table(("gate", "where", "allowed", "measured", ""), map(_gate, report.gates))
 
 
 def _gate(gate: Gate) -> tuple[Html, ...]:
     held = _HELD[gate.held]
-    cells = map(text, (gate.gate, gate.where, gate.allowed, gate.measured))
-    return (*cells, element("span", text(held), class_=held.replace(" ", "-")))
+    told = element("span", text(held), class_=held.replace(" ", "-"))
+    return text(gate.gate), label(gate.where), text(gate.allowed), text(gate.measured), told
 
 
 def _reasons(report: LoadReport) -> Iterator[Html]:
     for reason in report.reasons:
-        yield element("p", text(f"incomplete: {reason}"), class_="inconclusive")
+        told = join([text("incomplete: "), Html("\n".join(map(text, reason.splitlines())))])
+        yield element("p", told, class_="inconclusive lines")
 
 
 def _violations(report: LoadReport) -> Html:
+    if not report.judged:
+        return element("p", text("nothing was judged"), class_="inconclusive")
     if not report.violations:
         return element("p", text(f"{report.judged} histories were judged, and every invariant holds"), class_="quiet")
     rows = ((text(name), text(count)) for name, count in sorted(report.violations.items()))
@@ -70,7 +89,8 @@ def _violations(report: LoadReport) -> Html:
 
 
 def _charts(report: LoadReport) -> Iterator[Html]:
-    seconds, bands, lasted_s = _thinned(report.seconds), report.bands, report.lasted_s
+    seconds, bands = _thinned(report.seconds), report.bands
+    load_s, lasted_s = report.duration_s, report.lasted_s
     yield chart(
         "Latency",
         [
@@ -78,6 +98,7 @@ def _charts(report: LoadReport) -> Iterator[Html]:
             Line("p50", [(each.at_s, each.p50_s) for each in seconds]),
         ],
         bands,
+        load_s=load_s,
         lasted_s=lasted_s,
         said=spoken,
     )
@@ -88,6 +109,7 @@ def _charts(report: LoadReport) -> Iterator[Html]:
             Line("failed", [(each.at_s, each.failed_work) for each in seconds]),
         ],
         bands,
+        load_s=load_s,
         lasted_s=lasted_s,
         said=_count,
     )
@@ -98,6 +120,7 @@ def _charts(report: LoadReport) -> Iterator[Html]:
             Line("failed", [(each.at_s, each.failed) for each in seconds]),
         ],
         bands,
+        load_s=load_s,
         lasted_s=lasted_s,
         said=_count,
     )
@@ -109,11 +132,12 @@ def _charts(report: LoadReport) -> Iterator[Html]:
             Line("in the queue", [(each.at_s, each.queued) for each in depths]),
         ],
         bands,
+        load_s=load_s,
         lasted_s=lasted_s,
         said=_count,
     )
     if bands:
-        rows = ((text(band.what), text(f"{band.from_s:.1f} s"), text(f"{band.to_s:.1f} s")) for band in bands)
+        rows = ((label(band.what), text(f"{band.from_s:.1f} s"), text(f"{band.to_s:.1f} s")) for band in bands)
         yield table(("fault", "from", "to"), rows)
 
 
@@ -133,7 +157,7 @@ def _timings(report: LoadReport) -> Html:
 
 def _timing(timing: Timing) -> tuple[Html, ...]:
     times = (timing.p50_s, timing.p95_s, timing.p99_s, timing.slowest_s)
-    return tuple(map(text, (timing.what, timing.count, timing.failed, *map(spoken, times))))
+    return (label(timing.what), *map(text, (timing.count, timing.failed, *map(spoken, times))))
 
 
 def _findings(report: LoadReport) -> Iterator[Html]:
@@ -157,10 +181,17 @@ def _facts(report: LoadReport) -> Html:
         "command": report.replay,
         "workers": report.workers,
         "histories judged": f"{report.judged} in {report.judging_s:.1f} s",
-        "not observed": ", ".join(report.not_observed) or "nothing",
+        "not observed": _not_observed(report),
         **report.components,
     }
-    return table(("", ""), ((text(name), text(value)) for name, value in facts.items()))
+    return table(("", ""), ((text(name), label(value)) for name, value in facts.items()))
+
+
+def _not_observed(report: LoadReport) -> str:
+    parts = list(report.not_observed)
+    if report.states_unknown:
+        parts.append(f"how {report.states_unknown} of {report.accepted} delegations ended")
+    return ", ".join(parts) or "nothing"
 
 
 def _count(value: float) -> str:

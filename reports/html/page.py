@@ -33,6 +33,11 @@ def element(name: str, content: Html = NOTHING, **attributes: object) -> Html:
     return Html(f"<{name}{written}>{content}</{name}>")
 
 
+def label(value: object) -> Html:
+    """Text of any length in a cell: it is broken, where numbers are not."""
+    return element("span", text(value), class_="label")
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[Html]]) -> Html:
     """A table; what its cells hold is text already."""
     titles = join(element("th", text(title), scope="col") for title in head)
@@ -69,9 +74,12 @@ p{margin:.25rem 0}.quiet{color:var(--quiet)}.passed,.held{color:var(--good)}.fai
 .inconclusive{color:var(--unsure)}.verdict{font-weight:700;text-transform:uppercase}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}
 th,td{text-align:left;padding:.2rem .9rem .2rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-.wide{overflow-x:auto}svg{width:100%;height:auto;display:block}
+td,th{white-space:nowrap}.label{display:inline-block;white-space:normal;overflow-wrap:anywhere;min-width:9rem;
+max-width:34rem}p,summary,h1{overflow-wrap:anywhere}.lines{white-space:pre-wrap}
+.wide{overflow-x:auto}svg{width:100%;min-width:620px;height:auto;display:block}
 svg text{fill:var(--quiet);font:11px system-ui,sans-serif}
-.axis{stroke:var(--line)}.one,.two{fill:none;stroke-width:1.6;stroke:var(--one)}.two{stroke:var(--two)}
+.axis{stroke:var(--line)}.end{stroke:var(--quiet);stroke-dasharray:3 3}
+.one,.two{fill:none;stroke-width:1.6;stroke-linecap:round;stroke:var(--one)}.two{stroke:var(--two)}
 .band{fill:var(--band);opacity:.13}.key-one{color:var(--one)}.key-two{color:var(--two)}
 pre{overflow-x:auto;font-size:.8rem;border-left:3px solid var(--line);padding-left:.8rem}
 details{margin:.5rem 0}summary{cursor:pointer}

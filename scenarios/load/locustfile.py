@@ -24,12 +24,24 @@ from fumble_users.http import Broker
 from fumble_users.operations import Load
 from fumble_users.standalone import add_options, plan_for, register_workspaces
 from locust import User, events
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import MasterRunner, Runner, WorkerRunner
 
-from sim.worlds.load.plan import BROKER_VARIABLE, SHIP_VARIABLE, STARTED, VARIABLE, WORKER_VARIABLE, Plan, plan_in
+from sim.worlds.load.plan import (
+    BROKER_VARIABLE,
+    SHIP_VARIABLE,
+    SHOWN_VARIABLE,
+    STARTED,
+    VARIABLE,
+    WORKER_VARIABLE,
+    Plan,
+    plan_in,
+)
 from sim.worlds.load.records import SUFFIX, Recorder
 
-PLAN = plan_in(Path(os.environ[VARIABLE]).read_text(encoding="utf-8") if VARIABLE in os.environ else plan_for().text())
+PLAN = plan_in(
+    Path(os.environ[VARIABLE]).read_text(encoding="utf-8") if VARIABLE in os.environ else plan_for().text(),
+    os.environ.get(SHOWN_VARIABLE, ""),
+)
 FOLDER = Path(PLAN.folder)
 _GOES_AFTER_S = 1.0
 
@@ -68,7 +80,7 @@ def _write_down(environment: Any) -> None:
     @environment.events.test_start.add_listener
     def _(**_: Any) -> None:
         plan = plan_in(environment.parsed_options.fumble_plan)
-        if (plan.users, plan.members) != (PLAN.users, PLAN.members):
+        if (plan.users, [*plan.members]) != (PLAN.users, [*PLAN.members]):
             raise SystemExit("the master plays another scenario than this worker; name the same file for both")
         parts = urlsplit(os.environ.get(BROKER_VARIABLE) or environment.host)
         broker = Broker(parts.hostname or "127.0.0.1", parts.port or 80, timeout_s=plan.timeout_s)
@@ -97,15 +109,19 @@ def _say_when(environment: Any, **_: Any) -> None:
         return
     if VARIABLE not in os.environ:
         register_workspaces(PLAN, environment.host)
-    if isinstance(runner, MasterRunner) and not environment.parsed_options.run_time:
-        gevent.spawn(_end_in_time, runner)
+    if VARIABLE in os.environ:
+        gevent.spawn(_end_in_time, runner, time.monotonic() + PLAN.duration_s)
     fresh = FOLDER / f"{STARTED}.new"
     fresh.write_text(json.dumps({"monotonic_s": time.monotonic(), "unix_s": time.time()}))
     fresh.replace(FOLDER / STARTED)
 
 
-def _end_in_time(runner: MasterRunner) -> None:
-    """Stop before quitting: a worker that is told to quit has no time left to hand anything over."""
-    gevent.sleep(PLAN.duration_s)
+def _end_in_time(runner: Runner, ends_s: float) -> None:
+    """Stop before quitting: a worker that is told to quit has no time left to hand anything over.
+
+    Locust's own run time begins when its loop last looked at the clock, which may be seconds before the test does.
+    """
+    while (left_s := ends_s - time.monotonic()) > 0:
+        gevent.sleep(left_s)
     runner.stop()
     runner.quit()

@@ -10,7 +10,7 @@ import hashlib
 import random
 from typing import Literal, TypeAlias
 
-Stream: TypeAlias = Literal["network", "schedule", "faults", "application", "application/global"]
+Stream: TypeAlias = Literal["network", "schedule", "faults", "application"]
 
 
 def derive(seed: int | str, name: str) -> int:

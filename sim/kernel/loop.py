@@ -5,8 +5,8 @@ documents; then the clock, an integer of nanoseconds, jumps to the next instant 
 arrives. What asyncio leaves open is drawn from the seed: the order of timers of *different* nodes that fall due in the
 same instant, and when an executor call completes. Timers of one node keep their order.
 
-Transports, servers, streams and `sock_*` calls are the standard library's, on `SimSocket`s: readiness is
-level-triggered as with epoll, through `watch`. What cannot be simulated raises `NotSimulated` at the call.
+Transports, servers, streams and `sock_*` calls are the standard library's, on `SimSocket`s (see `readiness`). What
+cannot be simulated raises `NotSimulated` at the call.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ import contextvars
 import gc
 import heapq
 import logging
-import selectors
 import socket as real_socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from sim.kernel.entropy import Streams
 from sim.kernel.errors import Deadlock, HorizonReached, Livelock, NotSimulated, OutsideFailure
-from sim.kernel.fences import FencedLoop
 from sim.kernel.futures import SimFuture, SimTask
 from sim.kernel.handles import SimHandle, SimTimer
 from sim.kernel.nodes import RUNNING, Incarnation, owner_of
-from sim.kernel.sockets import SimSocket, where
+from sim.kernel.readiness import ReadinessLoop
+from sim.kernel.sockets import where
 from sim.kernel.trace import Trace
+from sim.kernel.unfinished import close_quietly, waits_at
 
 ROUNDS_PER_INSTANT = 1_000_000
 INSTANTS_PER_COLLECTION = 50_000
@@ -38,28 +37,9 @@ INSTANTS_PER_COLLECTION = 50_000
 
 EXECUTOR_LATENCY_NS = 2_000_000
 _TIMERS_TO_SWEEP = 100
-_CLOSINGS = 20
 
 
-class _NoSelector:
-    """Stands where the base class keeps its selector: nothing is ever selected, but transports ask when printed."""
-
-    def __init__(self, sockets: dict[int, SimSocket]) -> None:
-        self._sockets = sockets
-
-    def get_key(self, fd: int) -> selectors.SelectorKey:
-        """What is watched of a socket. Raises KeyError."""
-        socket = self._sockets[fd]
-        events = (selectors.EVENT_READ if socket.reader else 0) | (selectors.EVENT_WRITE if socket.writer else 0)
-        if not events:
-            raise KeyError(fd)
-        return selectors.SelectorKey(fd, fd, events, (socket.reader, socket.writer))
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-class SimLoop(FencedLoop):
+class SimLoop(ReadinessLoop):
     """An asyncio event loop whose time is virtual and whose network is in memory."""
 
     # Of the base classes; not in the type stubs.
@@ -72,8 +52,7 @@ class SimLoop(FencedLoop):
     _task_factory: Any
 
     def __init__(self, streams: Streams, *, start_ns: int, horizon_ns: int) -> None:
-        self.sockets: dict[int, SimSocket] = {}
-        super().__init__(_NoSelector(self.sockets))  # type: ignore[arg-type]
+        super().__init__()
         self.streams = streams
         self.now_ns = start_ns
         self.start_ns = start_ns
@@ -84,11 +63,9 @@ class SimLoop(FencedLoop):
         self._sequence = 0
         self._serial = 0
         self._cancelled_timers = 0
-        self._watched: dict[SimSocket, None] = {}
         self._screening = False
         self._zombies: list[object] = []
         self._due: list[SimTimer] = []
-        self._attention = False
 
     # --- the clock and the queue ---------------------------------------------------------------------------------
 
@@ -190,12 +167,12 @@ class SimLoop(FencedLoop):
     ) -> None:
         """At `at_ns` a segment arrives: it goes into the trace, then `event(*args)` happens."""
         self._sequence = sequence = self._sequence + 1
-        heapq.heappush(self._heap, (at_ns, 0, sequence, (event, args, way, kind, payload)))
+        heapq.heappush(self._heap, (at_ns, 0, sequence, event, args, way, kind, payload))
 
     def after_ns(self, delay_ns: int, event: Callable[..., None], *args: Any) -> None:
         """Let `event(*args)` happen after a while, on no node's behalf."""
         self._sequence = sequence = self._sequence + 1
-        heapq.heappush(self._heap, (self.now_ns + delay_ns, 0, sequence, (event, args, 0, 0, None)))
+        heapq.heappush(self._heap, (self.now_ns + delay_ns, 0, sequence, event, args, 0, 0, None))
 
     def after(self, delay_s: float, event: Callable[..., None], *args: Any) -> None:
         """Like `after_ns`, in seconds."""
@@ -284,7 +261,8 @@ class SimLoop(FencedLoop):
         due = self._due
         segment = self.trace.segment
         while heap and heap[0][0] <= now_ns:
-            what = heapq.heappop(heap)[3]
+            entry = heapq.heappop(heap)
+            what = entry[3]
             if type(what) is SimTimer:
                 what._scheduled = False
                 if what._callback is None:
@@ -292,7 +270,7 @@ class SimLoop(FencedLoop):
                 else:
                     due.append(what)
             else:
-                event, args, way, kind, payload = what
+                _, _, _, event, args, way, kind, payload = entry
                 if payload is not None:
                     segment(now_ns, way, kind, payload)
                 event(*args)
@@ -301,26 +279,6 @@ class SimLoop(FencedLoop):
         if due:
             self._ready.extend(due)
             due.clear()
-
-    def _poll(self) -> None:
-        """What a selector would report: level-triggered readiness of watched sockets."""
-        ready = self._ready
-        for socket in list(self._watched):
-            owner = socket.owner
-            if owner.paused or owner.dead:
-                continue
-            reader, writer = socket.reader, socket.writer
-            idle = True
-            if reader is not None and socket.readable():
-                ready.append(reader)
-                idle = False
-            if writer is not None and socket.writable():
-                ready.append(writer)
-                idle = False
-            if idle:
-                del self._watched[socket]
-            else:
-                self._attention = True
 
     def _callback_failed(self, handle: Any, error: BaseException) -> None:
         self.call_exception_handler(
@@ -362,58 +320,7 @@ class SimLoop(FencedLoop):
         owner.parked.clear()
         self._attention = True
 
-    # --- sockets -------------------------------------------------------------------------------------------------
-
-    def watch(self, socket: SimSocket) -> None:
-        """Look at this socket's readiness before the next round of callbacks."""
-        if socket.reader is not None or socket.writer is not None:
-            self._watched[socket] = None
-            self._attention = True
-
-    def _socket(self, fd: Any) -> SimSocket:
-        number = fd if isinstance(fd, int) else fd.fileno()
-        socket = self.sockets.get(number)
-        if socket is None:
-            raise NotSimulated(f"watching the real file descriptor {number}")
-        return socket
-
-    def _add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
-        if self._closed:
-            raise RuntimeError("Event loop is closed")
-        socket = self._socket(fd)
-        if socket.reader is not None:
-            socket.reader.cancel()
-        socket.reader = handle = SimHandle(callback, args, None)
-        self._watched[socket] = None
-        self._attention = True
-        return handle
-
-    def _remove_reader(self, fd: Any) -> bool:
-        socket = self.sockets.get(fd if isinstance(fd, int) else fd.fileno())
-        if socket is None or socket.reader is None:
-            return False
-        socket.reader.cancel()
-        socket.reader = None
-        return True
-
-    def _add_writer(self, fd: Any, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
-        if self._closed:
-            raise RuntimeError("Event loop is closed")
-        socket = self._socket(fd)
-        if socket.writer is not None:
-            socket.writer.cancel()
-        socket.writer = handle = SimHandle(callback, args, None)
-        self._watched[socket] = None
-        self._attention = True
-        return handle
-
-    def _remove_writer(self, fd: Any) -> bool:
-        socket = self.sockets.get(fd if isinstance(fd, int) else fd.fileno())
-        if socket is None or socket.writer is None:
-            return False
-        socket.writer.cancel()
-        socket.writer = None
-        return True
+    # --- names and executors -------------------------------------------------------------------------------------
 
     async def getaddrinfo(
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
@@ -451,7 +358,7 @@ class SimLoop(FencedLoop):
 
     def waiting(self) -> str:
         """Where the living tasks wait: what a hang message has to tell."""
-        lines = sorted(f"  {task.get_name()} waits at {_waits_at(task)}" for task in asyncio.all_tasks(self))
+        lines = sorted(f"  {task.get_name()} waits at {waits_at(task)}" for task in asyncio.all_tasks(self))
         return "Tasks:\n" + "\n".join(lines) if lines else "There are no tasks."
 
     def discard(self) -> None:
@@ -470,36 +377,10 @@ class SimLoop(FencedLoop):
         silenced_below = logging.root.manager.disable
         logging.disable()
         for task in (*left, *(thing for thing in self._zombies if isinstance(thing, asyncio.Task))):
-            _close_quietly(task)
+            close_quietly(task)
         logging.disable(silenced_below)
         self._zombies.clear()
         for socket in self.sockets.values():
             # Whoever still holds it may close it at any time, also while another world runs.
             socket.closed = True
         self.sockets.clear()
-
-
-def _waits_at(task: asyncio.Task[Any]) -> str:
-    """The innermost place that a task has come to, below all the coroutines that await each other."""
-    place = "nowhere"
-    waiter: Any = task.get_coro()
-    while (frame := getattr(waiter, "cr_frame", None) or getattr(waiter, "gi_frame", None)) is not None:
-        place = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
-        waiter = getattr(waiter, "cr_await", None) or getattr(waiter, "gi_yieldfrom", None)
-    return place
-
-
-def _close_quietly(task: Any) -> None:
-    task._log_destroy_pending = False
-    _close_inside_out(task.get_coro())
-
-
-def _close_inside_out(coroutine: Any) -> None:
-    """What awaits in its `finally` is there again when it was closed, and its destructor would complain aloud."""
-    for _ in range(_CLOSINGS):
-        if getattr(coroutine, "cr_frame", None) is None:
-            return
-        _close_inside_out(coroutine.cr_await)
-        # The world is over: nobody is left to tell, and the next coroutine has to be closed too.
-        with suppress(BaseException):
-            coroutine.close()

@@ -186,6 +186,10 @@ class Network:
         else:
             self._loop.after_ns(socket.link.least_ns, self._acknowledge, peer, size)
 
+    def drained(self, socket: SimSocket) -> None:
+        """The program read all that had arrived."""
+        self._loop.drained(socket)
+
     def changed(self, socket: SimSocket) -> None:
         """The socket's readiness may have changed."""
         self._loop.watch(socket)

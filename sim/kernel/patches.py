@@ -108,10 +108,10 @@ def simulated_process(loop: SimLoop, network: Network) -> Iterator[None]:
 @contextmanager
 def seeded_random(loop: SimLoop) -> Iterator[None]:
     """Let the generator that `random`'s functions share be the simulation's own, for the length of the block."""
-    before, shared = random.getstate(), loop.streams["application/global"]
-    random.setstate(shared.getstate())
+    before = random.getstate()
+    # Drawn, so that a second run of the same simulation does not repeat the first one's numbers.
+    random.seed(loop.streams["application"].getrandbits(64))
     try:
         yield
     finally:
-        shared.setstate(random.getstate())
         random.setstate(before)

@@ -261,6 +261,8 @@ class SimSocket:
                     data = data[:size]
             self.received_bytes -= len(data)
             self.network.was_read(self, len(data))
+            if not (received or self.saw_fin or self.reset or self.error):
+                self.network.drained(self)
             return data
         if self.saw_fin or self.shut_read:
             return b""

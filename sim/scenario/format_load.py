@@ -22,6 +22,7 @@ from sim.scenario.load import (
     Spike,
     UserKind,
     Users,
+    unnamed_callers,
 )
 from sim.scenario.model import AtTime, Disconnect, OnOperation
 from sim.scenario.problems import quoted, with_article
@@ -273,8 +274,7 @@ def check_load(found: Found) -> None:
     if load is None:
         return
     workspaces = found.values.get("workspaces", ())
-    named = {name for each in (*load.users, *load.arrivals) for name in each.targets}
-    callers = [each.name for each in workspaces if each.delivery == "poll" and each.name not in named]
+    callers = unnamed_callers(load, {each.name: each.delivery for each in workspaces})
     targets = [each.name for each in workspaces if each.name not in callers]
     for what, there in (("callers", callers), ("targets", targets)):
         if workspaces and not there and any(not getattr(each, what) for each in (*load.users, *load.arrivals)):

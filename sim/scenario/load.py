@@ -6,6 +6,7 @@ arrivals begin at their times whoever still waits. A load that says something ab
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -120,3 +121,18 @@ class Load:
     arrivals: tuple[Arrivals, ...] = ()
     gates: Gates = Gates()
     random_faults: RandomFaults | None = None
+
+
+def unnamed_callers(load: Load, deliveries: Mapping[str, str]) -> list[str]:
+    """Who delegates where nobody is named: all workspaces that poll and are nobody's target."""
+    everybody: tuple[Users | Arrivals, ...] = (*load.users, *load.arrivals)
+    named = {name for each in everybody for name in each.targets}
+    return [name for name, delivery in deliveries.items() if delivery == "poll" and name not in named]
+
+
+def callers_of(load: Load, deliveries: Mapping[str, str]) -> list[str]:
+    """Everybody who delegates; `deliveries`: how each workspace is delivered to, by name."""
+    unnamed = unnamed_callers(load, deliveries)
+    everybody: tuple[Users | Arrivals, ...] = (*load.users, *load.arrivals)
+    callers = [name for each in everybody for name in each.callers or unnamed]
+    return list(dict.fromkeys(callers))

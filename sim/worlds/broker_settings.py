@@ -37,7 +37,7 @@ def configured(base: Config, scenario: Scenario) -> Config:
             kind = "a duration, such as 8s" if isinstance(present, float) else f"a {type(present).__name__}"
             raise UnknownSetting(f"{scenario.path}: broker: {key} is {value!r}; it takes {kind}")
         changes[name] = value
-    return replace(base, **changes)  # type: ignore[arg-type]
+    return replace(base, **changes) if changes else base  # type: ignore[arg-type]
 
 
 def check_settings(scenario: Scenario) -> None:

@@ -1,8 +1,8 @@
 """One HTTP request whose bytes the harness controls: it can stop, and hang up, at any point.
 
 A client library hides exactly what a hand-off dies of (how much of the request was written, whether the answer had
-begun), so operations are written to the socket by hand: HTTP/1.1, one request a connection. Nothing here knows on which
-loop or network it runs.
+begun), so operations are written to the socket by hand: HTTP/1.1, one request a connection. A mere look, which nobody
+disturbs, keeps its connection. Nothing here knows on which loop or network it runs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import socket
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sim.history import Json
 from sim.scenario.model import OperationPoint
@@ -61,11 +62,10 @@ class Exchange:
     ) -> Answer:
         """Send it and read the whole answer. Raises `Unanswered`."""
         payload = b"" if body is None else json.dumps(body).encode()
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}:{port}", "Connection: close"]
+        lines = {"Host": f"{host}:{port}", "Connection": "close"}
         if body is not None:
-            lines += ["Content-Type: application/json", f"Content-Length: {len(payload)}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        head = "\r\n".join(lines).encode() + b"\r\n\r\n"
+            lines |= {"Content-Type": "application/json", "Content-Length": str(len(payload))}
+        head = _head_of(method, path, {**lines, **headers})
         try:
             reader, self._writer = await asyncio.open_connection(host, port)
         except OSError as error:
@@ -91,9 +91,10 @@ class Exchange:
                 self._reach("mid_request")
                 writer.write(payload[half:])
                 self._reach("request_sent")
-            status, length, chunked = await _read_head(reader)
+            answered = await _read_head(reader)
+            status = answered.status
             self._reach("mid_response")
-            answer = Answer(status, _decoded(await _read_body(reader, length, chunked)))
+            answer = Answer(status, _decoded(await _read_body(reader, answered)))
             self._reach("response_read")
             return answer
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
@@ -109,8 +110,56 @@ class Exchange:
                 raise EOFError
 
 
-async def _read_head(reader: asyncio.StreamReader) -> tuple[int, int | None, bool]:
-    """Status, Content-Length and whether the body is chunked; interim answers (100 Continue) are passed over."""
+class Looks:
+    """GETs in turn, on one connection for as long as the other side keeps it; to be closed."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def get(self, path: str, headers: Mapping[str, str]) -> tuple[int, Json]:
+        """Status and decoded body. Raises `OSError` if no whole answer came; the next look connects anew."""
+        head = _head_of("GET", path, {"Host": f"{self._host}:{self._port}", **headers})
+        keeps = False
+        try:
+            if self._streams is None:
+                self._streams = await asyncio.open_connection(self._host, self._port)
+            reader, writer = self._streams
+            writer.write(head)
+            answered = await _read_head(reader)
+            body = _decoded(await _read_body(reader, answered))
+            keeps = not answered.last
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+            raise OSError(str(error)) from error
+        finally:
+            if not keeps:
+                self.close()
+        return answered.status, body
+
+    def close(self) -> None:
+        """Hang up, if a connection is open."""
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+class _Head(NamedTuple):
+    """What an answer begins with. `length`: None if the body ends with the connection, which `last` says too."""
+
+    status: int
+    length: int | None
+    chunked: bool
+    last: bool
+
+
+def _head_of(method: str, path: str, headers: Mapping[str, str]) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+async def _read_head(reader: asyncio.StreamReader) -> _Head:
+    """The head of the answer; interim answers (100 Continue) are passed over."""
     while True:
         lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         status = int(lines[0].split(" ", 2)[1])
@@ -119,19 +168,22 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[int, int | None, boo
     fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
     length = fields.get("content-length")
     chunked = fields.get("transfer-encoding", "").lower() == "chunked"
+    last = fields.get("connection", "").lower() == "close" or lines[0].startswith("HTTP/1.0")
     if status in (204, 304):
-        return status, 0, False
-    return status, None if length is None else int(length), chunked
+        return _Head(status, 0, False, last)
+    if length is None:
+        return _Head(status, None, chunked, last or not chunked)
+    return _Head(status, int(length), chunked, last)
 
 
-async def _read_body(reader: asyncio.StreamReader, length: int | None, chunked: bool) -> bytes:
-    if chunked:
+async def _read_body(reader: asyncio.StreamReader, head: _Head) -> bytes:
+    if head.chunked:
         body = b""
         while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
             body += (await reader.readexactly(size + 2))[:-2]
         await reader.readuntil(b"\r\n")
         return body
-    return await (reader.read() if length is None else reader.readexactly(length))
+    return await (reader.read() if head.length is None else reader.readexactly(head.length))
 
 
 def _decoded(body: bytes) -> Json:

@@ -39,8 +39,9 @@ class ModeReadObserver:
         traffic, nearly all of it, costs one search. Clients write whole messages and wait for answers, so such a write
         starts at a message's first byte with nothing outstanding.
         """
+        names = self._reading_statements
         if not self._following:
-            if is_reply or not (_MARK in data or any(name in data for name in self._reading_statements)):
+            if is_reply or not (_MARK in data or (names and any(name in data for name in names))):
                 return
             self._following = True
         if is_reply:

@@ -17,14 +17,15 @@ from fakes.agent import Agent, AgentSaw
 from fakes.toxiproxy.proxy import Proxy
 from fakes.watcher import Event, Watcher
 from reference_impl.app import Broker
-from sim.history import Broadcast, Contact, Final, History, ModeRead, NodeChanged
+from sim.history import Final, History, NodeChanged
 from sim.kernel import HorizonReached, Node, Simulation
 from sim.kernel.postgres_gateway import Gateway
 from sim.scenario.model import AddToxic, Scenario, Trigger
-from sim.worlds import libraries
+from sim.worlds import libraries, observed
 from sim.worlds.broker_settings import configured, flags_of
 from sim.worlds.dialect import Dialect
-from sim.worlds.last_look import get_once, look_last
+from sim.worlds.http_client import Looks
+from sim.worlds.last_look import look_last
 from sim.worlds.links import BROKER_AGENT, BROKER_DATABASE, CLIENT_BROKER, Links, links_of
 from sim.worlds.mode_reads import ModeReadObserver
 from sim.worlds.play import Player
@@ -80,7 +81,8 @@ class SimulatedWorld:
         network.install(node("database"), DATABASE_PORT, self._gateway.protocol_factory)
         for name, agent in self._agents.items():
             await node(f"agent-{name}").spawn(agent.start("0.0.0.0", AGENT_PORT))
-        await node("links").spawn(self._links.start())
+        if self._proxied:
+            await node("links").spawn(self._links.start())
         network.observe(*self._address(BROKER_DATABASE), self._mode_reads)
         try:
             async with asyncio.timeout(BROKER_START_S):
@@ -104,9 +106,12 @@ class SimulatedWorld:
         return Process(self._simulation.node("broker"), self._serve, ended_by_itself=self._broker_ended)
 
     async def _serve(self, stopping: asyncio.Event, listening: Callable[[], None]) -> None:
-        host, port = self._address(BROKER_DATABASE)
-        url = self._config.database_url.replace(f"@database:{DATABASE_PORT}/", f"@{host}:{port}/")
-        broker = Broker(replace(self._config, database_url=url), clock=_VirtualClock())
+        config = self._config
+        if BROKER_DATABASE in self._proxied:
+            host, port = self._proxied[BROKER_DATABASE]
+            url = config.database_url.replace(f"@database:{DATABASE_PORT}/", f"@{host}:{port}/")
+            config = replace(config, database_url=url)
+        broker = Broker(config, clock=_VirtualClock())
         await broker.serve(stopping, on_listening=listening)
 
     def _broker_ended(self, why: str) -> None:
@@ -130,29 +135,13 @@ class SimulatedWorld:
     # --- what is observed ----------------------------------------------------------------------------------------
 
     def _agent_saw(self, saw: AgentSaw) -> None:
-        self.history.add(
-            Contact(
-                self.now_s(),
-                saw.agent,
-                saw.contact,
-                saw.stage,
-                saw.message_id,
-                saw.delegation_id,
-                saw.status,
-                saw.body_bytes,
-                saw.restarting,
-                saw.rpc_error,
-                saw.text,
-            )
-        )
+        self.history.add(observed.contact(self.now_s(), saw))
 
     def _broadcast(self, event: Event) -> None:
-        self.history.add(
-            Broadcast(self.now_s(), str(event.get("event")), str(event.get("workspace_id")), event.get("payload"))
-        )
+        self.history.add(observed.broadcast(self.now_s(), event))
 
     def _mode_reads(self) -> ModeReadObserver:
-        return ModeReadObserver(lambda workspace, mode: self.history.add(ModeRead(self.now_s(), workspace, mode)))
+        return observed.mode_reads(self.history, self.now_s)
 
     # --- World ---------------------------------------------------------------------------------------------------
 
@@ -221,14 +210,13 @@ class SimulatedWorld:
 
     async def final(self, callers: Sequence[str]) -> Final:
         """Rows straight from the database; each caller's inbox through its reference poller, and its listing."""
+        looks = Looks(*self.broker_address())
         inbox, listing = await look_last(
-            self._get, Dialect(), self.history.members, callers, run_s=self._simulation.time_s
+            looks.get, Dialect(), self.history.members, callers, run_s=self._simulation.time_s
         )
+        looks.close()
         (row,) = self._workshop.database.query(FINAL_ROWS)
         return Final(self.now_s(), read_rows(row[0] or "{}"), inbox, listing)
-
-    async def _get(self, path: str, headers: Mapping[str, str]) -> tuple[int, Any]:
-        return await get_once(*self.broker_address(), path, headers)
 
     def _node(self, name: str) -> Node:
         return self._simulation.node(name.replace(":", "-"))

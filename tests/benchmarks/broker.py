@@ -54,7 +54,7 @@ def measure(quick: bool) -> list[Figure]:
         brokers, floors = [], []
         for number in range(1 if quick else ROUNDS):
             brokers.append(asyncio.run(_broker_round(server, f"broker_{number}", delegations)))
-            floors.append(asyncio.run(_floor_round(server, f"floor_{number}", delegations)))
+            floors.append(asyncio.run(floor_round(server, f"floor_{number}", delegations)))
         memory_bytes = asyncio.run(_memory_while_waiting(server, "waiting", waiting))
     ratio = median(broker.rate / floor.rate for broker, floor in zip(brokers, floors, strict=True))
     return [
@@ -91,7 +91,8 @@ async def _broker_round(server: EmbeddedPostgres, database: str, count: int) -> 
         return await _round(server, database, broker.port, done=_BROKER_DONE, count=count)
 
 
-async def _floor_round(server: EmbeddedPostgres, database: str, count: int) -> Round:
+async def floor_round(server: EmbeddedPostgres, database: str, count: int) -> Round:
+    """The floor under load, with a database of its own."""
     server.create_database(database, floor.SCHEMA)
     async with CountingAgent([Reply("done")]).serve() as agent_url:
         environment = {"DATABASE_URL": server.dsn(database), "AGENT_URL": agent_url}

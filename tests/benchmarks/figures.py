@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Figure:
         """How good it is against its target: 1 and more has met it."""
         if self.measured is None:
             return None
+        if self.at_most is not None and not self.measured:
+            return 1.0 if not self.at_most else inf
         if self.at_most is not None:
             return self.at_most / self.measured
         if self.at_least is not None:

@@ -6,12 +6,24 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from types import ModuleType
 
-from tests.benchmarks import broker, callbacks, fresh_world, judging, peers, retry, toxiproxy, two_cores, virtual_day
+from tests.benchmarks import (
+    broker,
+    callbacks,
+    fresh_world,
+    judging,
+    peers,
+    retry,
+    toxiproxy,
+    two_cores,
+    under_load,
+    virtual_day,
+)
 from tests.benchmarks.figures import table
 
+_NAMED_AFTER_THEIR_FILES = (fresh_world, two_cores, retry, callbacks, virtual_day, peers, broker, toxiproxy, judging)
 BENCHMARKS: dict[str, ModuleType] = {
-    module.__name__.rpartition(".")[2]: module
-    for module in (fresh_world, two_cores, retry, callbacks, virtual_day, peers, broker, toxiproxy, judging)
+    **{module.__name__.rpartition(".")[2]: module for module in _NAMED_AFTER_THEIR_FILES},
+    "load": under_load,
 }
 
 

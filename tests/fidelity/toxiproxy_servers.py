@@ -1,14 +1,10 @@
-"""Two servers of Toxiproxy's API, each a process of its own: ours, and the real one where it is found.
-
-The real one is looked for in TOXIPROXY_SERVER, then on PATH, then where `.ci/toxiproxy` puts it.
-"""
+"""Two servers of Toxiproxy's API, each a process of its own: ours, and the real one where there is one."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,24 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sim.worlds.components import toxiproxy_program
+
 Kind = Literal["ours", "real"]
 
-VERSION = "2.12.0"
 START_WITHIN_S = 60.0
 ANSWER_WITHIN_S = 40.0
-HOW_TO_GET = (
-    "needs Toxiproxy's own server: run .ci/toxiproxy (with Go, about a minute), "
-    "put toxiproxy-server on PATH, or name it in TOXIPROXY_SERVER"
-)
+HOW_TO_GET = f"needs Toxiproxy's own programs: {toxiproxy_program.HOW_TO_GET}"
 _ROOT = Path(__file__).parents[2]
 
 
 def real_program(name: Literal["server", "cli"] = "server") -> str | None:
     """The path of Toxiproxy's own program."""
-    named = os.environ.get(f"TOXIPROXY_{name.upper()}") or shutil.which(f"toxiproxy-{name}")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    built = cache / "fumble" / f"toxiproxy-{name}-{VERSION}"
-    return named or (str(built) if os.access(built, os.X_OK) else None)
+    program = toxiproxy_program.found(name)
+    return None if program is None else program.path
 
 
 @dataclass(frozen=True, slots=True)

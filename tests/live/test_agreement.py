@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from sim.agree_command import paces_for
 from sim.agreement import compare
 from sim.history import Contact, History, Info, Ok
 from sim.invariants.verdict import judge
-from sim.live_commands import paces_for
 from sim.worlds.run import Run
 from tests.unit.histories import Run as Made
 from tests.unit.histories import scenario

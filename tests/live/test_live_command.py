@@ -91,6 +91,21 @@ def test_a_broker_that_dies_by_itself_is_told_of(tmp_path: Path) -> None:
     assert "INV-77" in {violation["invariant"] for violation in run["violations"]}
 
 
+def test_an_agent_that_dies_by_itself_is_a_broken_component(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    log = tmp_path / "logs" / "broker.log"
+    with started(["live", "good.yaml", "--toxiproxy", "embedded", "--logs", "logs"], folder=tmp_path) as running:
+        deadline = time.monotonic() + 30
+        while not (log.exists() and "listening on port" in log.read_text()):
+            assert time.monotonic() < deadline and running.process.poll() is None
+            time.sleep(0.01)
+        time.sleep(1.0)  # the quiet time at the end alone is nine times as long
+        os.kill(running.child("fakes.agent_process"), signal.SIGKILL)
+        stdout, stderr = running.process.communicate(timeout=120)
+    assert running.process.returncode == 3, stdout + stderr
+    assert "was killed by SIGKILL, and no fault did that" in stderr and "passed" not in stdout
+
+
 # --- mistakes ------------------------------------------------------------------------------------------------------
 
 

@@ -311,7 +311,7 @@ def test_who_is_judged_together_had_the_same_faults(monkeypatch: pytest.MonkeyPa
 
     def judged(groups: Sequence[Group], *_: object) -> Judged:
         seen.append([group.from_s for group in groups])
-        return Judged(History({}), (), frozenset(), 0, ())
+        return Judged(History({}), (), frozenset(), 0, 0, ())
 
     monkeypatch.setattr(judge, "judge_groups", judged)
     faults = [FaultBegan(100.0, "f1", "down", "broker"), FaultEnded(101.0, "f1"), FaultBegan(900.0, "f2", "down", "")]

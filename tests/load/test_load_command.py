@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -42,6 +43,7 @@ load:
   arrivals:
     - ramp: {from: 5/s, to: 20/s}
 """
+RAMP = "- ramp: {from: 5/s, to: 20/s}"
 BLIP = """faults:
   - at: 1s
     down: broker-database
@@ -59,6 +61,8 @@ def folder(tmp_path: Path) -> Path:
     """A folder with the scenario."""
     (tmp_path / "load.yaml").write_text(SCENARIO)
     (tmp_path / "blip.yaml").write_text(SCENARIO + BLIP)
+    (tmp_path / "spike.yaml").write_text(SCENARIO.replace(RAMP, "- spike: {rate: 1/s, peak: 9/s, at: 2s, for: 500ms}"))
+    (tmp_path / "soak.yaml").write_text(SCENARIO + "  random_faults: {every: 3s, for: 1s}\n")
     (tmp_path / "steps.yaml").write_text(STEPS)
     return tmp_path
 
@@ -101,6 +105,8 @@ def test_a_wrong_use_is_refused(folder: Path) -> None:
         (("load", "load.yaml", "--duration", "3"), 4, "3 has no unit: write 3s"),
         (("load", "load.yaml", "--duration", "0s"), 4, "no time at all"),
         (("load", "blip.yaml", "--duration", "2s"), 4, "strike later, the first at 2 s"),
+        (("load", "spike.yaml", "--duration", "2s"), 4, "the spike ends later, at 2.5 s"),
+        (("load", "soak.yaml", "--duration", "2s"), 4, "once in each 3 s, so there would be none"),
         (("load", "load.yaml", "--workers", "0"), 4, "not a whole number"),
         (("load", "load.yaml"), 3, "--locustfile"),
         (("run", "load.yaml"), 5, "fumble load"),
@@ -120,7 +126,8 @@ def test_without_locust_it_says_how_to_get_it(
 ) -> None:
     monkeypatch.setattr(locust.importlib.util, "find_spec", lambda name: None)
     assert cli.main(["load", str(folder / "load.yaml")]) == 3
-    assert "Locust" in capsys.readouterr().err.replace("\n", " ")
+    said = capsys.readouterr().err
+    assert "load needs Locust, which is not installed for" in said and "pip install 'fumble[load]'" in said
 
 
 def test_a_locustfile_with_a_mistake_is_shown(folder: Path) -> None:
@@ -171,6 +178,12 @@ def killing(mark: bytes) -> Callable[[Command], None]:
     return strike
 
 
+def judged_in(stdout: str) -> int:
+    """How many histories were judged."""
+    (count,) = re.findall(r"; (\d+) histories judged", stdout)
+    return int(count)
+
+
 def processes_of(running: Command) -> Iterator[int]:
     """All processes that the command started."""
     mark = next(
@@ -192,18 +205,42 @@ def told_of(pid: int) -> bytes:
 def test_a_killed_worker_fails_the_load(folder: Path) -> None:
     code, stdout, _ = disturbed(folder, "load.yaml", "--workers", "2", strike=killing(b"FUMBLE_LOAD_WORKER=w2\0"))
     assert code == 1 and "Locust worker 2 was killed by SIGKILL" in stdout
-    assert "w2.records: it has no end" in stdout and "judged" in stdout
+    assert "incomplete: w2.records: it has no end" in stdout and judged_in(stdout) > 10
+
+
+def test_a_history_file_that_is_cut_in_the_middle_of_a_record_is_judged_as_far_as_it_goes(folder: Path) -> None:
+    """The worker's file ends in the middle of a line, as on a full disk or after a crash of the machine."""
+
+    def cut(running: Command) -> None:
+        killing(b"FUMBLE_LOAD_WORKER=w2\0")(running)
+        (file,) = (folder / "logs").glob("*/w2.records")
+        whole = file.read_bytes()
+        file.write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 9])
+
+    code, stdout, _ = disturbed(folder, "load.yaml", "--workers", "2", strike=cut)
+    assert code == 1 and "PASSED" not in stdout
+    assert re.search(r"incomplete: w2\.records: line \d+ is cut in the middle of a record", stdout)
+    assert judged_in(stdout) > 10
 
 
 def test_a_killed_locust_fails_the_load(folder: Path) -> None:
     code, stdout, _ = disturbed(folder, "load.yaml", strike=killing(b"FUMBLE_LOAD_WORKER=w1\0"))
-    assert code == 1 and "Locust was killed by SIGKILL" in stdout
+    assert code == 1 and "incomplete: Locust was killed by SIGKILL" in stdout and judged_in(stdout) > 10
 
 
 def test_a_broker_that_ends_by_itself_is_a_broken_component(folder: Path) -> None:
     code, stdout, stderr = disturbed(folder, "load.yaml", strike=killing(b"reference_impl.__main__"))
     assert code == 3, stdout + stderr
     assert "the broker ended by itself" in stdout and "INCONCLUSIVE" in stdout
+    assert "incomplete: the broker" in stdout and judged_in(stdout) > 10
+
+
+def test_an_agent_that_ends_by_itself_is_a_broken_component(folder: Path) -> None:
+    code, stdout, stderr = disturbed(folder, "load.yaml", strike=killing(b"fakes.agent_process"))
+    assert code == 3, stdout + stderr
+    assert "INCONCLUSIVE" in stdout and judged_in(stdout) > 10
+    assert re.search(r"incomplete: agent \w+ was killed by SIGKILL, and no fault did that", stdout)
+    assert "did not come to rest" not in stdout
 
 
 def test_a_load_that_is_interrupted_leaves_nothing(folder: Path) -> None:
@@ -249,7 +286,9 @@ def test_the_master_s_port_may_be_taken(folder: Path) -> None:
         done = fumble(
             "load", "load.yaml", "--expect", "1", "--listen", address, "--locustfile", LOCUSTFILE, folder=folder
         )
-    assert done.returncode == 3 and "the Locust master" in done.stderr, done.stderr
+    assert done.returncode == 3, done.stderr
+    assert f"--listen {address}: workers cannot be listened for there: Address already in use" in done.stderr
+    assert "fix: name an address of this machine and a port that is free" in done.stderr
 
 
 def free_port() -> int:

@@ -100,7 +100,7 @@ def test_gates_say_where_what_held() -> None:
         during=Limits(p50_s=1.0),
         recovery_s=0.2,
     )
-    told = {(each.gate, each.where): each.held for each in results(gates, measures, Tally(lost=1))}
+    told = {(each.gate, each.where): each.held for each in results(gates, measures, Tally(groups=2, lost=1))}
     window = "down (10.0–12.0 s)"
     assert told == {
         ("p99", "whole load"): False,
@@ -114,6 +114,7 @@ def test_gates_say_where_what_held() -> None:
     }
     nothing = results(Gates(overall=Limits(p99_s=1.0)), Measures([], aftermath_s=0), Tally())
     assert nothing[0].held is None and nothing[0].measured == "no answer"
+    assert [each.held for each in nothing[1:]] == [None, None]  # nothing was judged, so nothing is known to be there
 
 
 SHAPES = {

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from reports.html import load_page
-from reports.html.charts import Line, chart
+from reports.html.charts import WIDTH, Line, chart
 from reports.load_model import Band, Depth, Gate, LoadReport, Second, Timing
 from reports.load_text import render, render_json
 from reports.model import Finding
@@ -135,10 +135,43 @@ def test_a_load_of_any_length_has_a_page(what: str) -> None:
 
 def test_a_chart_has_its_bands_its_gaps_and_round_numbers() -> None:
     line = Line("p99", [(0, 1.0), (1, 2.0), (2, None), (3, 7.3)])
-    svg = chart("Latency", [line], [Band(what="f1", from_s=1, to_s=2)], lasted_s=10, said=lambda value: f"{value:g}")
-    assert svg.count("<polyline") == 2 and svg.count('class="band"') == 1
-    assert re.findall(r'text-anchor="end">([^<]+)<', svg) == ["0", "2", "4", "6", "8"]
-    assert re.findall(r'text-anchor="middle">([^<]+)<', svg) == ["0 s", "2 s", "4 s", "6 s", "8 s", "10 s"]
+    bands = [Band(what="f1: down", from_s=1, to_s=2), Band(what="f2: down", from_s=1.1, to_s=2)]
+    svg = chart("Latency", [line], bands, load_s=8, lasted_s=10, said=lambda value: f"{value:g}")
+    assert svg.count("<polyline") == 2 and svg.count('class="band"') == 2
+    assert svg.count('class="end"') == 1
+    assert ">f1</text>" in svg and ">f2</text>" not in svg  # one would be written over the other
+    assert re.findall(r'text-anchor="end">([^<]+)<', svg) == ["0", "2", "4", "6", "8", "10 s"]
+    assert re.findall(r'text-anchor="middle">([^<]+)<', svg) == ["0 s", "2 s", "4 s", "6 s", "8 s"]
+    assert re.findall(r'x="([^"]+)"[^>]*text-anchor="end">10 s<', svg) == [str(WIDTH - 1)]  # or it would be cut off
+
+
+@pytest.mark.parametrize("lasted_s", [0.3, 1.0, 13.7, 34.0, 99.9, 1833.0, 36_000.0])
+def test_no_label_of_a_chart_stands_where_it_is_not_true(lasted_s: float) -> None:
+    line = Line("p99", [(0, 1.0), (lasted_s, 2.0)])
+    svg = chart("Latency", [line], [], load_s=lasted_s, lasted_s=lasted_s, said=str)
+    places = re.findall(r'x="([\d.]+)" y="212" text-anchor="(?:middle|end)">([\d.]+) s<', svg)
+    assert len(places) >= 3
+    for at, told in places:
+        right = 60 + (WIDTH - 70) * float(told) / lasted_s
+        assert abs(float(at) - right) < 15 and float(told) <= lasted_s
+
+
+def test_what_was_not_measured_is_said_instead_of_drawn() -> None:
+    empty = chart("Latency", [Line("p99", [(0, None)])], [], load_s=1, lasted_s=1, said=str)
+    assert "<svg" not in empty and "nothing was measured" in empty
+
+
+def test_what_is_wrong_is_said_first() -> None:
+    page = load_page.render(REPORT)
+    before = page[: page.index("<section>")]
+    assert "p99: 2 s, and 1 s is allowed (whole load)" in before and "INV-31 (1)" in before
+    assert "incomplete, for a reason" in before
+    assert "nothing was judged" in load_page.render(replace(REPORT, judged=0, violations={}))
+
+
+def test_a_reason_of_several_lines_has_its_lines() -> None:
+    page = load_page.render(replace(REPORT, reasons=("the broker is gone:\n  | its log",)))
+    assert "the broker is gone:\n  | its log" in page
 
 
 def test_the_text_says_the_same() -> None:

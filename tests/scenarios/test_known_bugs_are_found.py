@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from reference_impl import executor, inbound, proxy, recovery
+from reference_impl import executor, inbound, leftovers, proxy, recovery
 from reference_impl.background import Background
 from reference_impl.executor import Executor
 from reference_impl.http import activity
@@ -196,6 +196,7 @@ def never_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 def recover_what_was_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A start takes for abandoned what the broker never executed."""
     monkeypatch.setattr(recovery, "_OPEN", recovery._OPEN.replace("AND NOT recorded", ""))
+    monkeypatch.setattr(leftovers, "_LOOK", leftovers._LOOK.replace("AND NOT recorded", ""))
 
 
 @pytest.mark.parametrize(

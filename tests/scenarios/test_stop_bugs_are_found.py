@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 from reference_impl import app, store
 from reference_impl.background import Background
 from reference_impl.drain import Drain
+from reference_impl.leftovers import Leftovers, read_leftovers
 from reference_impl.recovery import Recovery
-from reference_impl.store import Store
+from reference_impl.store import Connection, Store
 from sim.history import NodeChanged
 from sim.scenario.loading import load_file
 from sim.worlds.workshop import Run, Workshop
@@ -144,16 +146,15 @@ def test_a_broker_that_cannot_start_again_has_ended_by_itself(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    recover = Recovery.recover
-    starts: list[Recovery] = []
+    looks: list[datetime] = []
 
-    async def recover_once(self: Recovery) -> Any:
-        starts.append(self)
-        if len(starts) > 1:
+    async def look_once(connection: Connection, *, at: datetime) -> Leftovers:
+        looks.append(at)
+        if len(looks) > 1:
             raise LookupError("no such table")
-        return await recover(self)
+        return await read_leftovers(connection, at=at)
 
-    monkeypatch.setattr(Recovery, "recover", recover_once)
+    monkeypatch.setattr(app, "read_leftovers", look_once)
     run = play(workshop, "broker_stop/after_accept")
     sentences = [each.sentence for each in run.judgement.violations if each.invariant == "INV-77"]
     assert len(sentences) == 1 and sentences[0].endswith("nobody had asked it to: LookupError: no such table")

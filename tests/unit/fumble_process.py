@@ -123,6 +123,10 @@ class Command:
             assert time.monotonic() < deadline and self.process.poll() is None
             time.sleep(0.01)
 
+    def has_child(self, pid: int, command: str) -> bool:
+        """Whether a process, such as one of the workers, has a child that runs `command`."""
+        return any(command in _command_line(child) for child in _children(pid))
+
     def assert_nothing_left(self, *others: int, within_s: float) -> None:
         """No process that the command started, none of `others`, and no temporary file."""
         deadline = time.monotonic() + within_s

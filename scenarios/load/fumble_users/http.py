@@ -69,11 +69,12 @@ class Broker:
         except ValueError:
             return response.status, text.decode(errors="replace")
 
-    def leave_during(self, method: str, path: str, body: Any, *, after_s: float) -> None:
+    def leave_during(self, method: str, path: str, body: Any, headers: Mapping[str, str], *, after_s: float) -> None:
         """Send a request, and hang up so much later, whether it was answered or not. Raises NotSent, NoAnswer."""
         connection = self._fresh()
         try:
-            connection.request(method, path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+            sent = {"Content-Type": "application/json", **headers}
+            connection.request(method, path, json.dumps(body).encode(), sent)
             select.select([connection.sock], [], [], after_s)
         except OSError as error:
             raise NoAnswer(_said(error)) from None

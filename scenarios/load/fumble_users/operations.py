@@ -25,6 +25,7 @@ class Load:
         self.recorder = recorder
         self.broker = broker
         self._environment = environment
+        self._dialect = plan.dialect()
         self._listed: dict[str, str] = {}
 
     # --- what users do -------------------------------------------------------------------------------------------
@@ -36,7 +37,7 @@ class Load:
         op = self.recorder.next_op()
         body = self._delegation(op, target, key)
         arguments = {"target": target, "task": body["task"], "key": key}
-        return self._operate(op, "delegate", source, arguments, "POST", f"{self._at(source)}/delegate", body, due_s)
+        return self._operate(op, "delegate", source, arguments, "POST", self._path("delegate", source), body, due_s)
 
     def delegate_and_leave(self, source: str, target: str, *, after_s: float) -> None:
         """Delegate and hang up so much later, without reading an answer."""
@@ -46,7 +47,8 @@ class Load:
         arguments = {"target": target, "task": body["task"], "key": None}
         self.recorder.begin(op, "delegate", source, arguments, due_s=began_s)
         try:
-            self.broker.leave_during("POST", f"{self._at(source)}/delegate", body, after_s=after_s)
+            headers = self._dialect.shown_by(source)
+            self.broker.leave_during("POST", self._path("delegate", source), body, headers, after_s=after_s)
         except NotSent as error:
             self._tell("delegate and leave", began_s, self.recorder.fail(op, str(error)), error)
         except NoAnswer as error:
@@ -60,14 +62,14 @@ class Load:
         task = _task(op)
         arguments = {"target": target, "tool": tool, "task": task}
         call = _tool(op, tool, {"workspace_id": self.plan.members[target], "task": task})
-        return op, self._operate(op, "mcp", source, arguments, "POST", f"{self._at(source)}/mcp", call, None)
+        return op, self._operate(op, "mcp", source, arguments, "POST", self._path("mcp", source), call, None)
 
     def check_task(self, source: str, target: str, delegation: str, task_id: str) -> Any:
         """Ask how a task stands."""
         op = self.recorder.next_op()
         call = _tool(op, "check_task_status", {"workspace_id": self.plan.members[target], "task_id": task_id})
         arguments = {"delegation": delegation, "about": task_id}
-        return self._operate(op, "check", source, arguments, "POST", f"{self._at(source)}/mcp", call, None)
+        return self._operate(op, "check", source, arguments, "POST", self._path("mcp", source), call, None)
 
     def send(self, target: str) -> None:
         """A message of the canvas, which waits for the agent's own answer."""
@@ -75,20 +77,20 @@ class Load:
         message = {"role": "user", "messageId": f"{op}-message", "parts": [{"kind": "text", "text": f"hello {op}"}]}
         body = {"jsonrpc": "2.0", "id": op, "method": "message/send", "params": {"message": message}}
         arguments = {"target": target, "text": "hello", "expires_in_s": None}
-        self._operate(op, "send", "canvas", arguments, "POST", f"{self._at(target)}/a2a", body, None)
+        self._operate(op, "send", "canvas", arguments, "POST", self._path("send", target), body, None)
 
     def report(self, workspace: str, delegation_id: str, delegation: str) -> None:
         """A party says that a delegation is completed."""
         op = self.recorder.next_op()
         body = {"status": "completed", "response_preview": "done"}
         arguments = {"delegation": delegation, "about": delegation_id, "status": "completed", "text": "done"}
-        path = f"{self._at(workspace)}/delegations/{delegation_id}/update"
+        path = self._path("report", workspace, delegation=delegation_id)
         self._operate(op, "report", workspace, arguments, "POST", path, body, None)
 
     def read_inbox(self, workspace: str, since: str | None) -> list[dict[str, Any]] | None:
         """One poll past a row, or of a window of time; None if it was not answered with rows, [] if the row is gone."""
         place = "since_secs=600" if since is None else f"since_id={since}"
-        path = f"{self._at(workspace)}/activity?type=a2a_receive&limit=500&{place}"
+        path = self._path("inbox", workspace, query=f"type=a2a_receive&limit=500&{place}")
         op = self.recorder.next_op()
         rows = self._operate(op, "inbox", workspace, {"since": since}, "GET", path, None, None, keep=_kept_rows)
         return rows if isinstance(rows, list) else None
@@ -96,14 +98,14 @@ class Load:
     def list_delegations(self, workspace: str) -> None:
         """Look at a caller's delegations."""
         op = self.recorder.next_op()
-        self._operate(op, "list", workspace, {}, "GET", f"{self._at(workspace)}/delegations", None, None, self._news)
+        self._operate(op, "list", workspace, {}, "GET", self._path("list", workspace), None, None, self._news)
 
     def heartbeat(self, workspace: str, active_tasks: int) -> None:
         """An agent says how busy it is."""
         op = self.recorder.next_op()
         body = {"workspace_id": self.plan.members[workspace], "active_tasks": active_tasks}
         arguments = {"active_tasks": active_tasks, "spend_cents": 0}
-        self._operate(op, "heartbeat", workspace, arguments, "POST", "/registry/heartbeat", body, None)
+        self._operate(op, "heartbeat", workspace, arguments, "POST", self._path("heartbeat", workspace), body, None)
 
     # --- one operation -------------------------------------------------------------------------------------------
 
@@ -123,7 +125,7 @@ class Load:
         due_s = began_s if due_s is None else due_s
         self.recorder.begin(op, action, workspace, arguments, due_s=due_s)
         try:
-            status, answer = self.broker.request(method, path, body)
+            status, answer = self.broker.request(method, path, body, self._dialect.shown_by(workspace))
         except NotSent as error:
             self._tell(action, due_s, self.recorder.fail(op, str(error)), error)
         except NoAnswer as error:
@@ -148,8 +150,9 @@ class Load:
             context={},
         )
 
-    def _at(self, workspace: str) -> str:
-        return f"/workspaces/{self.plan.members[workspace]}"
+    def _path(self, action: str, workspace: str, *, delegation: str = "", query: str = "") -> str:
+        place = self.plan.members[workspace]
+        return self._dialect.path(action, workspace=place, delegation=delegation, query=query)
 
     def _delegation(self, op: str, target: str, key: str | None) -> dict[str, str]:
         body = {"target_id": self.plan.members[target], "task": _task(op)}

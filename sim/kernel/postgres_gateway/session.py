@@ -100,7 +100,7 @@ class Session(asyncio.Protocol):
             after = at + 1 + length
             if after > end:
                 break
-            marks.append(Mark(kind, at, after))
+            marks.append((kind, at, after))
             kinds.append(kind)
             at = after
             if kind in _BATCH_ENDS:
@@ -121,7 +121,7 @@ class Session(asyncio.Protocol):
             if end != _SYNC:
                 return
             self._skipping = False
-            kinds, batch, marks = b"S", wire.SYNC, [Mark(_SYNC, 0, 5)]
+            kinds, batch, marks = b"S", wire.SYNC, [(_SYNC, 0, 5)]
         self._asked = batch
         if self._idle is not None:
             self._idle.asked()

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from . import wire
 from .backend import FAILED, IDLE, Backend, Prepared
@@ -32,12 +31,8 @@ _RESET_MESSAGE = wire.query(RESET_QUERY)
 _NO_SUCH_STATEMENT = b"fumble none"
 
 
-class Mark(NamedTuple):
-    """Where a message lies in its batch."""
-
-    kind: int
-    at: int
-    end: int
+Mark = tuple[int, int, int]
+"""Where a message lies in its batch: its kind, its first byte, and the first byte after it."""
 
 
 class Shortcuts:
@@ -202,5 +197,5 @@ def marks_of(batch: bytes) -> Iterator[Mark]:
     at = 0
     while at < len(batch):
         kind, length = wire.HEADER.unpack_from(batch, at)
-        yield Mark(kind, at, at + 1 + length)
+        yield kind, at, at + 1 + length
         at += 1 + length

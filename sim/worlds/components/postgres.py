@@ -72,8 +72,10 @@ FOR_GATEWAY: Mapping[str, str] = MappingProxyType(
 )
 """What ``sim.kernel.postgres_gateway`` needs of its server."""
 
-FOR_CLIENTS: Mapping[str, str] = MappingProxyType({"client_connection_check_interval": "100ms"})
-"""For clients that talk to the server directly: a backend whose client vanished ends soon."""
+FOR_CLIENTS: Mapping[str, str] = MappingProxyType(
+    {"client_connection_check_interval": "100ms", "max_connections": "1000"}
+)
+"""For clients that talk to the server directly: a backend whose client vanished ends soon, and many worlds fit in."""
 
 
 class PostgresUnavailable(Exception):

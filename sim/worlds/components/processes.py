@@ -123,6 +123,14 @@ class Child:
                     pipe.close()
 
 
+def how(child: Child) -> str:
+    """How a process ended."""
+    code = child.popen.returncode
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
 def failure(name: str, problem: str, log: str) -> ComponentFailed:
     """An error that says what a log ends with."""
     said = "".join(f"\n  | {line}" for line in log.splitlines()[-_TAIL_LINES:]) or "\n  (it said nothing)"

@@ -6,8 +6,6 @@ its HTTP calls are made through a session that has neither fault.
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -18,15 +16,14 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from fakes.toxiproxy.toxics import Toxic
-from sim.worlds.components import containers
+from sim.worlds.components import containers, toxiproxy_program
 from sim.worlds.components.processes import Child, ComponentFailed, Port
 from sim.worlds.components.run_record import RunRecord
+from sim.worlds.components.toxiproxy_program import HOW_TO_GET, Program
 
 ANSWER_WITHIN_S = 5.0
 START_WITHIN_S = 20.0
 INSTALL = "pip install 'fumble[live]'"
-GO_INSTALL = "go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0"
-BINARY = "toxiproxy-server"
 
 
 class Toxiproxy:
@@ -45,6 +42,7 @@ class Toxiproxy:
         self.what = what
         self.is_named = is_named
         self.address = f"{host}:{port}"
+        self._host, self._port = host, port
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy of the environment has no business on loopback
         self._problems = (requests.RequestException, ValueError)
@@ -58,6 +56,10 @@ class Toxiproxy:
             toxiproxy.exceptions.InvalidToxic,
         )
         self._proxies: dict[str, Any] = {}
+
+    def in_fork(self) -> Toxiproxy:
+        """The same server in a forked process, which must not speak on its parent's connections."""
+        return Toxiproxy(self._host, self._port, self.what, is_named=self.is_named)
 
     def version(self) -> str:
         """The server's version. Raises ComponentFailed if this is no Toxiproxy."""
@@ -133,12 +135,11 @@ def toxiproxy_get(path: str) -> Any:
 
 @contextmanager
 def obtained(where: str, *, folder: Path, record: RunRecord) -> Iterator[Toxiproxy]:
-    """A server for the length of a block. `where`: `auto`, `embedded`, `path`, a path, `docker`, or a URL.
+    """A server for the length of a block. `where`: `auto`, `embedded`, `path`, a program, `docker`, or a URL.
 
-    `folder`: where its log goes; `record`: where its container is noted. Raises ComponentFailed.
+    `path` is what `toxiproxy_program` finds, and `auto` too, or else `embedded`. `folder`: where its log goes;
+    `record`: where its container is noted. Raises ComponentFailed.
     """
-    if where == "auto":
-        where = "path" if shutil.which(BINARY) else "embedded"
     if "://" in where:
         yield from _at(where)
     elif where == "docker":
@@ -164,16 +165,9 @@ def _at(url: str) -> Iterator[Toxiproxy]:
 
 
 def _started(where: str, *, folder: Path) -> Iterator[Toxiproxy]:
-    if where == "embedded":
-        command, what = [sys.executable, "-m", "fakes.toxiproxy"], "embedded"
-    else:
-        named = BINARY if where == "path" else where
-        binary = shutil.which(named)
-        if binary is None:
-            raise ComponentFailed(
-                f"--toxiproxy {where}: there is no program {named}; fix: {GO_INSTALL}, or use embedded"
-            )
-        command, what = [binary], f"program {os.path.basename(binary)}"
+    program = _program(where)
+    what = str(program or "embedded")
+    command = [program.path] if program else [sys.executable, "-m", "fakes.toxiproxy"]
     port = Port()
     command += ["-host", "127.0.0.1", "-port", str(port.number), "-seed", "1"]
     child = Child(f"Toxiproxy ({what})", command, log=folder / "toxiproxy.log")
@@ -185,12 +179,24 @@ def _started(where: str, *, folder: Path) -> Iterator[Toxiproxy]:
         port.release()
 
 
+def _program(where: str) -> Program | None:
+    """None: ours is to be used."""
+    if where == "embedded":
+        return None
+    if where not in ("auto", "path"):
+        return toxiproxy_program.named(where, how="as named")
+    program = toxiproxy_program.found()
+    if program is None and where == "path":
+        raise ComponentFailed(f"--toxiproxy path: there is no toxiproxy-server; fix: {HOW_TO_GET}, or use embedded")
+    return program
+
+
 def _in_container(record: RunRecord) -> Iterator[Toxiproxy]:
     """On this machine's own network: it has to reach what listens on our loopback, and its proxies take any port."""
     if sys.platform != "linux":
         raise ComponentFailed(
             "--toxiproxy docker works on Linux only: elsewhere containers run in a virtual machine, from which the "
-            f"broker and the agents cannot be reached; fix: use embedded, or {GO_INSTALL}"
+            f"broker and the agents cannot be reached; fix: use embedded, or {HOW_TO_GET}"
         )
     port = Port()
     server = Toxiproxy("127.0.0.1", port.number, f"container {containers.TOXIPROXY.image}")

@@ -15,7 +15,7 @@ from pathlib import Path
 from fakes.agent import AgentSaw
 from fakes.behaviour_json import encode
 from sim.scenario.behaviours import Behaviour
-from sim.worlds.components.processes import Child, Port
+from sim.worlds.components.processes import Child, ComponentFailed, Port, how
 
 READY_WITHIN_S = 20.0
 _SAW = [field.name for field in fields(AgentSaw)]
@@ -45,6 +45,7 @@ class LiveAgent:
         self._ready: asyncio.Future[None] | None = None
         self._warm = [self._warm_up() for _ in range(starts)]
         self._child: Child | None = None
+        self._asked = False
 
     @property
     def port(self) -> int:
@@ -55,6 +56,7 @@ class LiveAgent:
         """Let it listen; `ready` waits for it. Raises ComponentFailed."""
         loop = asyncio.get_running_loop()
         self._child = child = self._warm.pop() if self._warm else self._warm_up()
+        self._asked = False
         order = {
             "name": self.name,
             "host": "127.0.0.1",
@@ -92,6 +94,7 @@ class LiveAgent:
         """Ask it to end, and wait until it is gone; False if it was killed before."""
         child = self._child
         if child is not None:
+            self._asked = True
             assert child.popen.stdin is not None
             child.popen.stdin.close()
             await child.over()
@@ -99,6 +102,12 @@ class LiveAgent:
                 return False
             self.kill()
         return True
+
+    def ended(self, now_s: float) -> ComponentFailed | None:
+        """What to say if its process ended and nobody had asked it to; `now_s`: when that is seen."""
+        if self._child is None or self._asked or not self._child.ended:
+            return None
+        return self._child.failure(f"{how(self._child)}, and no fault did that, seen {now_s:.1f} s after the beginning")
 
     def close(self) -> None:
         """The run is over."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from reference_impl.config import Config
 from sim.worlds.components.processes import Child, Port
+from sim.worlds.live.broker_machine import BrokerMachine
 
 READY_WITHIN_S = 30.0
 
@@ -34,77 +34,36 @@ def _written(value: object) -> str:
     return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
-class LiveBroker:
+class LiveBroker(BrokerMachine):
     """The broker's process, through all its restarts."""
 
     def __init__(self, environment: Mapping[str, str], *, port: Port, starts: int, folder: Path) -> None:
         """`starts`: how often it will be started, so that each finds a process that waits, warm."""
+        super().__init__()
         self._environment = environment
         self._port = port
         self._log = folder / "broker.log"
         self._warm = [self._warm_up() for _ in range(starts)]
-        self._child: Child | None = None
-        self._asked = False
 
-    def start(self) -> None:
-        """Let it run; `ready` waits until it listens. Raises ComponentFailed."""
-        self._child = self._warm.pop() if self._warm else self._warm_up()
-        self._asked = False
-        stdin = self._child.popen.stdin
+    def run(self) -> Child:
+        """One that waited, warm; `ready` waits until it listens. Raises ComponentFailed."""
+        child = self._warm.pop() if self._warm else self._warm_up()
+        stdin = child.popen.stdin
         assert stdin is not None
         with suppress(BrokenPipeError):  # it ended: waiting for it will say so
             stdin.write(b"\n")
             stdin.flush()
+        return child
 
     async def ready(self) -> None:
         """Return when it listens. Raises ComponentFailed."""
-        assert self._child is not None
-        await self._child.listening(self._port.number, within_s=READY_WITHIN_S)
-
-    def has_ended(self) -> bool:
-        """Whether it runs no more although it was not killed."""
-        return self._child is not None and self._child.ended
-
-    def kill(self) -> None:
-        """A power cut."""
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
-
-    async def leave(self) -> bool:
-        """Ask it to end, and wait until it is gone; False if it was killed before."""
-        child = self._child
-        if child is not None:
-            self._asked = True
-            child.signal(signal.SIGTERM)
-            await child.over()
-            if self._child is not child:
-                return False
-            self.kill()
-        return True
-
-    def ended(self) -> str | None:
-        """How it ended, if nobody had asked it to."""
-        if self._child is None or self._asked or not self._child.ended:
-            return None
-        return f"exit code {self._child.popen.returncode}"
+        await self._listening(self._port.number, within_s=READY_WITHIN_S)
 
     def close(self) -> None:
         """The run is over."""
-        if self._child is not None:
-            self._child.kill()
+        super().close()
         for spare in self._warm:
             spare.kill()
-
-    def stand_still(self) -> None:
-        """Stop its clock and its work."""
-        if self._child is not None:
-            self._child.signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        """Let it work again."""
-        if self._child is not None:
-            self._child.signal(signal.SIGCONT)
 
     def _warm_up(self) -> Child:
         """The next process: imported, and waiting to be let run."""

@@ -17,13 +17,16 @@ from typing import Any
 
 from sim.adapter.model import CONTRACT_PATHS
 from sim.history import Flags, Member, Row, recorded_id_of
+from sim.scenario.load import callers_of
 from sim.scenario.model import Operation, Record, Scenario, Step, Together, Wait
 from sim.worlds.components.processes import ComponentFailed, listening
+from sim.worlds.components.run_record import RunRecord
 from sim.worlds.dialect import Dialect
 from sim.worlds.last_look import get_once, read_listing
 from sim.worlds.live.foreign import Foreign
 from sim.worlds.live.foreign_process import ForeignProcess
 from sim.worlds.live.foreign_rows import ForeignRows
+from sim.worlds.live.foreign_tables import ForeignTables
 from sim.worlds.live.foreign_workspaces import create_workspaces
 from sim.worlds.live.playable import operations_of
 from sim.worlds.live.under_test import Address
@@ -66,8 +69,7 @@ class ForeignBroker:
         self._time_scale = time_scale
         self._rows = ForeignRows(foreign.database_url) if foreign.database_url else None
         self._process = ForeignProcess(adapter, self.address, folder=folder) if adapter.command else None
-        callers = [operation for operation in operations_of(scenario) if hasattr(operation, "source")]
-        self._callers = list(dict.fromkeys(operation.source for operation in callers))
+        self._callers = _callers_of(scenario)
 
     @property
     def address(self) -> Address:
@@ -91,6 +93,15 @@ class ForeignBroker:
         """Its process, which is ours to strike if we started it."""
         assert self._process is not None
         return self._process
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether its process is ours, so that its end is seen."""
+        return self._process is not None
+
+    def tables(self) -> ForeignTables | None:
+        """Its tables, for queries; None if they cannot be seen. Raises ComponentFailed."""
+        return None if self._rows is None else self._rows.tables(self._ids)
 
     def ended(self) -> str | None:
         """How its process ended, if it is ours and nobody had asked it to."""
@@ -161,7 +172,6 @@ class ForeignBrokers:
     """The same broker in every run, with workspaces of their own."""
 
     foreign: Foreign
-    folder: Path
 
     @property
     def options(self) -> str:
@@ -178,9 +188,9 @@ class ForeignBrokers:
         """Where it is, and whether its tables are read."""
         return f"the broker at {self._where} (rows: {self._seen})"
 
-    def for_run(self, scenario: Scenario, *, time_scale: float) -> ForeignBroker:
-        """The broker, with workspaces that it has never seen."""
-        return ForeignBroker(scenario, self.foreign, folder=self.folder, time_scale=time_scale)
+    def for_run(self, scenario: Scenario, *, time_scale: float, folder: Path, record: RunRecord) -> ForeignBroker:
+        """The broker, with workspaces that it has never seen; what it keeps of them is not ours to note."""
+        return ForeignBroker(scenario, self.foreign, folder=folder, time_scale=time_scale)
 
     @property
     def _where(self) -> str:
@@ -189,6 +199,13 @@ class ForeignBrokers:
     @property
     def _seen(self) -> str:
         return "read from its database" if self.foreign.database_url else "not observed"
+
+
+def _callers_of(scenario: Scenario) -> list[str]:
+    if scenario.load is not None:
+        return callers_of(scenario.load, {each.name: each.delivery for each in scenario.workspaces})
+    callers = [operation for operation in operations_of(scenario) if hasattr(operation, "source")]
+    return list(dict.fromkeys(operation.source for operation in callers))
 
 
 def _dialect_of(foreign: Foreign, time_scale: float) -> Dialect:

@@ -19,6 +19,7 @@ import asyncpg
 
 from sim.history import Row
 from sim.worlds.components.processes import ComponentFailed
+from sim.worlds.live.foreign_tables import ForeignTables
 from sim.worlds.tables import read_rows
 
 _ASK_WITHIN_S = 10.0
@@ -61,7 +62,7 @@ _TABLES: Mapping[str, _Table] = {
     "workspaces": _Table(("id",), ("id",), "id last_heartbeat_at"),
 }
 _COLUMNS = """
-SELECT table_name::text, column_name::text FROM information_schema.columns
+SELECT table_name::text, column_name::text, data_type::text FROM information_schema.columns
 WHERE table_schema = ANY(current_schemas(false)) AND table_name = ANY($1::text[])"""
 
 
@@ -72,6 +73,7 @@ class ForeignRows:
         self._url = url
         self._session: asyncpg.Connection[asyncpg.Record] | None = None
         self._queries: dict[str, str] = {}
+        self._columns: dict[str, dict[str, str]] = {}
 
     @property
     def address(self) -> tuple[str, int]:
@@ -87,13 +89,12 @@ class ForeignRows:
                 timeout=_ASK_WITHIN_S * getattr(asyncio.get_running_loop(), "scale", 1.0),
                 server_settings={"default_transaction_read_only": "on", "application_name": "fumble"},
             )
-            found: dict[str, set[str]] = {}
-            for table, column in await session.fetch(_COLUMNS, list(_TABLES)):
-                found.setdefault(table, set()).add(column)
+            for table, column, kind in await session.fetch(_COLUMNS, list(_TABLES)):
+                self._columns.setdefault(table, {})[column] = kind
         self._queries = {
-            name: _query(name, table, found[name])
+            name: _query(name, table, set(self._columns[name]))
             for name, table in _TABLES.items()
-            if name in found and set(table.columns.split()) <= found[name]
+            if name in self._columns and set(table.columns.split()) <= self._columns[name].keys()
         }
 
     @property
@@ -124,6 +125,21 @@ class ForeignRows:
             if row["activity_type"] == "delegation" and row["method"] == "delegate":
                 found[str((row["request_body"] or {}).get("delegation_id"))] = str(row["status"])
         return found
+
+    def tables(self, workspaces: Sequence[str]) -> ForeignTables:
+        """All tables, with the rows that belong to the workspaces. Raises ComponentFailed if one is not there."""
+        missing = [
+            f"{name} ({', '.join(sorted(set(table.columns.split()) - self._columns.get(name, {}).keys()))})"
+            for name, table in _TABLES.items()
+            if name not in self._queries
+        ]
+        if missing:
+            raise ComponentFailed(
+                f"--database-url: a load is judged by all tables of the contract or by none, and there are no "
+                f"{'; no '.join(missing)}\nfix: leave --database-url out to play over HTTP alone"
+            )
+        owners = {name: table.owners for name, table in _TABLES.items()}
+        return ForeignTables(self._asked(), self._columns, owners, workspaces)
 
     async def close(self) -> None:
         """Disconnect."""

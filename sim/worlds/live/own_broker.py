@@ -151,8 +151,6 @@ class OwnBrokers:
     """Ours, one a run."""
 
     postgres: LivePostgres
-    folder: Path
-    record: RunRecord
     options: str = ""
 
     @property
@@ -165,8 +163,6 @@ class OwnBrokers:
         """Its database."""
         return f"Postgres {self.postgres.version} ({self.postgres.what})"
 
-    def for_run(self, scenario: Scenario, *, time_scale: float) -> OwnBroker:
+    def for_run(self, scenario: Scenario, *, time_scale: float, folder: Path, record: RunRecord) -> OwnBroker:
         """A broker for one run. Raises UnknownSetting."""
-        return OwnBroker(
-            scenario, postgres=self.postgres, folder=self.folder, time_scale=time_scale, record=self.record
-        )
+        return OwnBroker(scenario, postgres=self.postgres, folder=folder, time_scale=time_scale, record=record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sim.adapter.model import Adapter
+from sim.scenario.load import UserKind
 from sim.scenario.model import (
     AddToxic,
     Check,
@@ -49,6 +50,18 @@ _ASKED_FOR: dict[type, str] = {
 """What of the broker's API an operation needs."""
 
 
+_ASKED_BY_USERS: dict[UserKind, tuple[str, ...]] = {
+    "delegator": ("delegate",),
+    "mcp_client": ("mcp",),
+    "inbox_poller": ("inbox",),
+    "canvas": ("list", "send"),
+    "leaver": ("delegate",),
+    "duplicator": ("delegate",),
+    "poll_agent": ("inbox", "report"),
+    "heart": ("heartbeat",),
+}
+
+
 def not_playable(scenario: Scenario, adapter: Adapter) -> str | None:
     """Why a broker with this adapter cannot play a scenario; None: it can. Ours can play all of them."""
     return next(_beyond(adapter, scenario), None)
@@ -67,6 +80,9 @@ def _beyond(adapter: Adapter, scenario: Scenario) -> Iterator[str]:
     for operation in operations_of(scenario):
         if (action := _ASKED_FOR[type(operation)]) in absent:
             yield f"{operation.op}: the broker has no {action!r}, says its adapter"
+    for who, action in _asked_under_load(scenario):
+        if action in absent:
+            yield f"load: {who} need {action!r}, and the broker has none, says its adapter"
     if scenario.watch is not None and "events" in absent:
         yield "watch: the broker has no 'events', says its adapter"
     for workspace in scenario.workspaces:
@@ -88,6 +104,17 @@ def _beyond(adapter: Adapter, scenario: Scenario) -> Iterator[str]:
             struck.append(fault.when.link)
         if BROKER_DATABASE in struck and adapter.database_listen is None:
             yield f"fault {fault.name}: {BROKER_DATABASE} is out of reach without the adapter's `database_listen`"
+
+
+def _asked_under_load(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    """Who asks for what of the broker's API."""
+    if scenario.load is None:
+        return
+    for users in scenario.load.users:
+        for action in _ASKED_BY_USERS[users.kind]:
+            yield f"the users {users.kind}", action
+    if scenario.load.arrivals:
+        yield "arrivals", "delegate"
 
 
 def _operations_in(step: Step) -> tuple[Operation, ...]:

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +39,12 @@ class LiveSession:
     time_scale: float
     record: RunRecord
 
+    def in_fork(self, name: str) -> LiveSession:
+        """The same components in a forked process, which has a record and a folder `name` for logs of its own."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        return replace(self, toxiproxy=self.toxiproxy.in_fork(), folder=folder, record=record_of_this_process())
+
     def play(self, scenario: Scenario) -> Run:
         """Make a world, play the scenario in it, judge it, take it down. Raises ComponentFailed, UnknownSetting."""
         began_s, cpu_s = time.perf_counter(), time.process_time()
@@ -57,7 +63,7 @@ class LiveSession:
 
     async def _play(self, scenario: Scenario) -> tuple[LiveWorld, float]:
         world = LiveWorld(
-            self.brokers.for_run(scenario, time_scale=self.time_scale),
+            self.brokers.for_run(scenario, time_scale=self.time_scale, folder=self.folder, record=self.record),
             toxiproxy=self.toxiproxy,
             folder=self.folder,
             time_scale=self.time_scale,
@@ -91,9 +97,9 @@ def live_session(
         brokers: Brokers
         if foreign is None:
             server = stack.enter_context(live_postgres.obtained(postgres, record=record))
-            brokers = OwnBrokers(server, folder, record)
+            brokers = OwnBrokers(server)
         else:
-            brokers = ForeignBrokers(foreign, folder)
+            brokers = ForeignBrokers(foreign)
         proxy = stack.enter_context(toxiproxy.obtained(toxiproxy_at, folder=folder, record=record))
         yield LiveSession(brokers, proxy, folder, time_scale, record)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from sim.history import Flags, Member, Row
 from sim.scenario.model import Kill, Scenario, Stop
+from sim.worlds.components.run_record import RunRecord
 from sim.worlds.dialect import Dialect
 from sim.worlds.play import Settling
 
@@ -104,8 +106,11 @@ class Brokers(Protocol):
     def options(self) -> str:
         """What has to be added to a command that plays a run again."""
 
-    def for_run(self, scenario: Scenario, *, time_scale: float) -> UnderTest:
-        """A broker for one run. Raises UnknownSetting."""
+    def for_run(self, scenario: Scenario, *, time_scale: float, folder: Path, record: RunRecord) -> UnderTest:
+        """A broker for one run. Raises UnknownSetting.
+
+        `folder`: where its log goes. `record`: where it is noted what would outlive us.
+        """
 
 
 def starts(scenario: Scenario, node: str) -> int:

@@ -18,11 +18,13 @@ from typing import Any
 from fakes.agent import AgentSaw
 from fakes.toxiproxy.proxy import Observer
 from fakes.watcher import Event, Watcher
-from sim.history import Broadcast, Contact, Final, History, ModeRead, NodeChanged, Row
+from sim.history import Contact, Final, History, NodeChanged, Row
 from sim.scenario.model import AddToxic, Trigger
+from sim.worlds import observed
 from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.components.run_record import RunRecord
 from sim.worlds.components.toxiproxy import Toxiproxy
+from sim.worlds.dialect import Dialect
 from sim.worlds.last_look import NotAsAgreed, get_once, look_last
 from sim.worlds.links import BROKER_AGENT, BROKER_DATABASE, CLIENT_BROKER
 from sim.worlds.live.agents import LiveAgent
@@ -74,6 +76,7 @@ class LiveWorld:
         self._clients: set[asyncio.Task[None]] = set()
         self._began_s = 0.0
         self._broker_ended = False
+        self._agent_gone: ComponentFailed | None = None
         self._trouble: asyncio.Future[None] | None = None
 
     # --- the run -------------------------------------------------------------------------------------------------
@@ -167,27 +170,13 @@ class LiveWorld:
     def _contact(self, saw: AgentSaw, monotonic_s: float) -> Contact:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, ScaledLoop)
-        return Contact(
-            loop.at(monotonic_s) - self._began_s,
-            saw.agent,
-            saw.contact,
-            saw.stage,
-            saw.message_id,
-            saw.delegation_id,
-            saw.status,
-            saw.body_bytes,
-            saw.restarting,
-            saw.rpc_error,
-            saw.text,
-        )
+        return observed.contact(loop.at(monotonic_s) - self._began_s, saw)
 
     def _broadcast(self, event: Event) -> None:
-        self.history.add(
-            Broadcast(self.now_s(), str(event.get("event")), str(event.get("workspace_id")), event.get("payload"))
-        )
+        self.history.add(observed.broadcast(self.now_s(), event))
 
     def _mode_reads(self) -> ModeReadObserver:
-        return ModeReadObserver(lambda workspace, mode: self.history.add(ModeRead(self.now_s(), workspace, mode)))
+        return observed.mode_reads(self.history, self.now_s)
 
     # --- World ---------------------------------------------------------------------------------------------------
 
@@ -198,6 +187,11 @@ class LiveWorld:
     def broker_address(self) -> tuple[str, int]:
         """Where clients reach the broker."""
         return self._chains.entrances[CLIENT_BROKER]
+
+    @property
+    def dialect(self) -> Dialect:
+        """How clients speak to the broker."""
+        return self._broker.dialect
 
     def agent_url(self, workspace: str) -> str:
         """Where the broker reaches a workspace's agent."""
@@ -248,7 +242,7 @@ class LiveWorld:
 
     async def statuses(self) -> Mapping[str, str]:
         """What the broker under test tells."""
-        self._see_whether_it_runs()
+        self._see_whether_all_run()
         try:
             return await self._broker.statuses()
         except NotAsAgreed as error:
@@ -256,7 +250,7 @@ class LiveWorld:
 
     async def final(self, callers: Sequence[str]) -> Final:
         """Its rows, if they can be seen; each caller's inbox through its reference poller, and its listing."""
-        self._see_whether_it_runs()
+        self._see_whether_all_run()
         dialect, members = self._broker.dialect, self.history.members
         try:
             inbox, listing = await look_last(
@@ -273,7 +267,20 @@ class LiveWorld:
         stretched = None if rows is None else {table: self._stretched(those) for table, those in rows.items()}
         return Final(self.now_s(), stretched, inbox, listing)
 
-    def _see_whether_it_runs(self) -> None:
+    def agent_gone(self) -> ComponentFailed | None:
+        """What to say of an agent that has ended by itself: agents are ours, so this is nothing of the broker's.
+
+        In the history it has lost its power by then.
+        """
+        for agent in self._agents.values():
+            if self._agent_gone is None and (gone := agent.ended(self.now_s())) is not None:
+                self._agent_gone = gone
+                self.history.add(NodeChanged(self.now_s(), f"agent:{agent.name}", "killed"))
+        return self._agent_gone
+
+    def _see_whether_all_run(self) -> None:
+        if (gone := self.agent_gone()) is not None:
+            raise gone
         if not self._broker_ended and (how := self._broker.ended()) is not None:
             self._broker_ended = True
             self.history.add(NodeChanged(self.now_s(), "broker", "stopped", how))

@@ -27,12 +27,13 @@ async def read_to_the_end(world: LoadWorld, recorder: Recorder, name: str, curso
 
 async def _poll(world: LoadWorld, recorder: Recorder, name: str, cursor: str | None) -> list[dict[str, Any]] | None:
     place = f"since_secs={int(world.now_s()) + 60}" if cursor is None else f"since_id={cursor}"
-    path = f"/workspaces/{world.history.members[name].workspace_id}/activity?type=a2a_receive&limit=500&{place}"
+    dialect, query = world.dialect, f"type=a2a_receive&limit=500&{place}"
+    path = dialect.path("inbox", workspace=world.history.members[name].workspace_id, query=query)
     for _ in range(_TRIES):
         op = recorder.next_op()
         recorder.begin(op, "inbox", name, {"since": cursor}, due_s=time.monotonic())
         try:
-            answer = await Exchange().request(*world.broker_address(), "GET", path, headers={})
+            answer = await Exchange().request(*world.broker_address(), "GET", path, headers=dialect.shown_by(name))
         except Unanswered as error:
             recorder.unknown(op, error.reason, error.status)
             continue

@@ -26,9 +26,10 @@ from sim.worlds.load.records import Recorded
 
 BUCKETS = 256
 _TOGETHER = 16
-Kind: TypeAlias = Literal["operation", "contact", "given", "listed", "row"]
+Kind: TypeAlias = Literal["operation", "contact", "given", "listed", "row", "state"]
 Fact: TypeAlias = tuple[str, Kind, str, Any]
-"""Group, kind, table (of a row), value: the fields of a `Recorded`, a poller's name and what it was given, or JSON."""
+"""Group, kind, table (of a row), value: the fields of a `Recorded`, a poller's name and what it was given, a caller and
+what its listing told in the end, or JSON."""
 _OPERATION = re.compile(r"^\[([^\]]+)\]")
 
 
@@ -133,6 +134,10 @@ class RowSorter:
         elif asked and asked[1] in self._unanswered:
             self._aliases[delegation_id] = asked[1]
         self.row(delegation_id, row, "activity_logs")
+
+    def state(self, identity: str, caller: str, entry: Mapping[str, Any]) -> None:
+        """What the caller's listing told of a delegation in the end, where there are no rows."""
+        self._buckets.add(self._aliases.get(identity, identity), "state", (caller, dict(entry)))
 
     def row(self, identity: str, row: str, table: str) -> None:
         """Any other row that names its delegation or message."""

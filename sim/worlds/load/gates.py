@@ -37,7 +37,8 @@ def results(gates: Gates, measures: Measures, tally: Tally) -> list[GateResult]:
         ("lost", gates.lost, tally.lost),
         ("duplicates", gates.duplicates, tally.duplicates),
     ):
-        found.append(GateResult(gate, "whole load", str(allowed_count), str(count), count <= allowed_count))
+        held = count <= allowed_count if tally.groups or count else None
+        found.append(GateResult(gate, "whole load", str(allowed_count), str(count), held))
     return found
 
 

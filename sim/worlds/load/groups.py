@@ -60,13 +60,15 @@ class Group(NamedTuple):
     """The facts of one group, and what its history needs of others: heartbeats of `targets`, and `spans`.
 
     `name` is empty if all that is known of it is that agents were asked something. `entries` are of clients and agents;
-    of a listing only what it told of this group is `listed`. Rows are still JSON.
+    of a listing only what it told of this group is `listed`. `states`: what listings told in the end, where there are
+    no rows. Rows are still JSON.
     """
 
     name: str
     entries: Sequence[Entry]
     listed: Sequence[Recorded]
     given: Sequence[tuple[str, Row]]
+    states: Sequence[tuple[str, Row]]
     rows: Sequence[tuple[str, str]]
     targets: Set[str]
     from_s: float
@@ -82,6 +84,8 @@ class Judged:
     violations: Sequence[Violation]
     not_observed: frozenset[str]
     accepted: int
+    unknown: int
+    """Of the accepted delegations, those of which nothing says how they ended."""
     statuses: Sequence[str]
 
 
@@ -90,6 +94,7 @@ def group_of(facts: Sequence[Fact], given: Circumstances) -> Group:
     entries: list[Entry] = []
     listed: list[Recorded] = []
     polled: list[tuple[str, Row]] = []
+    states: list[tuple[str, Row]] = []
     rows: list[tuple[str, str]] = []
     contacts: list[str] = []
     targets: set[str] = set()
@@ -106,6 +111,8 @@ def group_of(facts: Sequence[Fact], given: Circumstances) -> Group:
         elif kind == "given":
             name, method, delegation_id = value
             polled.append((name, {"method": method, "request_body": {"delegation_id": delegation_id}}))
+        elif kind == "state":
+            states.append(value)
         else:
             listed.append(Recorded(*value))
     entries += contacts_in(contacts)
@@ -113,17 +120,19 @@ def group_of(facts: Sequence[Fact], given: Circumstances) -> Group:
     times += (at_s for listing in listed for at_s in (listing.began_s, listing.end_s) if at_s is not None)
     from_s, to_s = (min(times), max(times)) if times else (0.0, given.ended_s)
     spans = tuple(spans_about(given.spans, from_s - MARGIN_S, to_s + MARGIN_S))
-    return Group(facts[0][0], entries, listed, polled, rows, targets, from_s, to_s, spans)
+    return Group(facts[0][0], entries, listed, polled, states, rows, targets, from_s, to_s, spans)
 
 
 def judge_groups(groups: Sequence[Group], given: Circumstances, invariants: Sequence[Invariant]) -> Judged:
     """Judge groups of the same spans, as one history, by every invariant that they can answer."""
     history = history_of(groups, given)
     view = view_of(history)
+    # Of what pollers were given only ids are kept: how a caller was told is not to be seen in it.
+    observed = view.observed if given.rows_are_known else view.observed - {"told"}
     violations: list[Violation] = []
     not_observed = []
     for invariant in invariants:
-        if invariant.needs <= view.observed:
+        if invariant.needs <= observed:
             violations.extend(invariant.check(view))
         else:
             not_observed.append(invariant.id)
@@ -132,6 +141,7 @@ def judge_groups(groups: Sequence[Group], given: Circumstances, invariants: Sequ
         violations,
         frozenset(not_observed),
         sum(each.accepted for each in view.delegations.values()),
+        sum(each.accepted and each.status is None for each in view.delegations.values()),
         [each.status or "unknown" for each in view.delegations.values()],
     )
 
@@ -153,8 +163,12 @@ def history_of(groups: Sequence[Group], given: Circumstances) -> History:
         for name, row in group.given:
             if name in inboxes:
                 inboxes[name].append(row)
+    states: dict[str, list[Row]] = {}
+    for group in groups:
+        for name, row in group.states:
+            states.setdefault(name, []).append(row)
     rows = _rows(groups, given) if given.rows_are_known else None
-    entries.append(Final(given.ended_s, rows, inboxes or None, None))
+    entries.append(Final(given.ended_s, rows, inboxes or None, states or None))
     return History(given.members, given.flags, entries, given.epoch)
 
 

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from sim.scenario.model import Scenario
-from sim.worlds.components.processes import Child, ComponentFailed
-from sim.worlds.load.locust import check_installed, how, locust_child
+from sim.worlds.components.processes import Child, ComponentFailed, how
+from sim.worlds.load.locust import check_installed, locust_child
 from sim.worlds.load.plan import BROKER_VARIABLE, SHIP_VARIABLE, plan_of
 from sim.worlds.tables import members_of
 

@@ -72,9 +72,13 @@ def tally_of(groups: Iterable[Group], given: Circumstances) -> Tally:
     return tally
 
 
-def _alike(group: Group) -> tuple[Sequence[Span], bool]:
-    """Who may be judged together: a nameless request would be taken for that of whoever is alone with its agent."""
-    return group.spans, bool(group.name)
+def _alike(group: Group) -> tuple[Sequence[Span], bool, bool]:
+    """Who may be judged together.
+
+    A nameless request would be taken for that of whoever is alone with its agent. And where a listing tells of some, it
+    would seem to be silent of the others.
+    """
+    return group.spans, bool(group.name), bool(group.states)
 
 
 def _judge_lot(pieces: Sequence[Piece], given: Circumstances) -> Tally:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import math
-import signal
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import sim
-from sim.worlds.components.processes import Child, ComponentFailed, Port
-from sim.worlds.load.plan import STARTED, VARIABLE, WORKER_VARIABLE
+from sim.worlds.components.processes import Child, ComponentFailed, Port, how
+from sim.worlds.load.plan import SHOWN_VARIABLE, STARTED, VARIABLE, WORKER_VARIABLE
 
 INSTALL = "pip install 'fumble[load]'"
 STARTS_WITHIN_S = 60
@@ -51,6 +50,8 @@ class Locust:
     locustfile: Path
     host: str
     plan: Path
+    shown: str
+    """What lets users in, for their environment."""
     folder: Path
     users: int
     duration_s: float
@@ -71,21 +72,21 @@ class Locust:
                 f"there is no {self.locustfile}, which says what users do; fix: name one with --locustfile"
             )
         lead = [
-            *("--only-summary", "--exit-code-on-error", "0", "--json-file", str(self.folder / "locust")),
+            *("--only-summary", "--json-file", str(self.folder / "locust")),
             *("--users", str(self.users), "--spawn-rate", str(max(self.users, 1))),
         ]
-        # Workers elsewhere have to hand over what they wrote down before they go: that master ends the test by itself.
-        timed = [] if self.expected else ["--run-time", f"{math.ceil(self.duration_s)}s"]
         if self.workers + self.expected == 1:
-            self._children = [self._child("Locust", "w1", [*lead, *timed])]
+            self._children = [self._child("Locust", "w1", lead)]
             return
         if self.listen is None:
             self._port = Port()
+        else:
+            _check_free(*self.listen)
         host, port = self.listen or ("127.0.0.1", self._port.number if self._port else 0)
         wait_s = JOIN_WITHIN_S if self.expected else STARTS_WITHIN_S
         many = ("--master", "--expect-workers", str(self.workers + self.expected))
         bind = ("--master-bind-host", host, "--master-bind-port", str(port), "--expect-workers-max-wait", str(wait_s))
-        self._children = [self._child("the Locust master", "master", [*lead, *timed, *many, *bind])]
+        self._children = [self._child("the Locust master", "master", [*lead, *many, *bind])]
         reached = "127.0.0.1" if host in ("0.0.0.0", "*") else host
         joined = ("--worker", "--master-host", reached, "--master-port", str(port))
         for number in range(1, self.workers + 1):
@@ -141,8 +142,23 @@ class Locust:
             self._port.release()
 
     def _child(self, name: str, worker: str, more: Sequence[str]) -> Child:
-        options = ["--host", self.host, "--stop-timeout", str(STOP_S), *more]
-        return locust_child(name, worker, self.locustfile, self.plan, self.folder, options)
+        # Requests that fail are the load's to judge: an exit code is for what goes wrong with Locust.
+        options = ["--host", self.host, "--stop-timeout", str(STOP_S), "--exit-code-on-error", "0", *more]
+        shown = {SHOWN_VARIABLE: self.shown}
+        return locust_child(name, worker, self.locustfile, self.plan, self.folder, options, **shown)
+
+
+def _check_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        # As Locust's own socket does, which may follow one that has just been closed.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0" if host == "*" else host, port))
+        except OSError as error:
+            raise ComponentFailed(
+                f"--listen {host}:{port}: workers cannot be listened for there: {error.strerror}\n"
+                "fix: name an address of this machine and a port that is free"
+            ) from None
 
 
 def locust_child(
@@ -153,11 +169,3 @@ def locust_child(
     environment = {VARIABLE: str(plan), WORKER_VARIABLE: worker, "PYTHONPATH": root, "PYTHONUNBUFFERED": "1", **more}
     command = [sys.executable, "-m", "locust", "--headless", "--locustfile", str(locustfile), *options]
     return Child(name, command, log=folder / f"{worker}.log", env=environment)
-
-
-def how(child: Child) -> str:
-    """How a process ended."""
-    code = child.popen.returncode
-    if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"

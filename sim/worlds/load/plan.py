@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sim.adapter.model import CONTRACT_PATHS
 from sim.history import Member
-from sim.scenario.load import Arrivals, Load, Users
+from sim.scenario.load import Arrivals, Load, Users, unnamed_callers
+from sim.worlds.dialect import Dialect
 
 VARIABLE = "FUMBLE_LOAD_PLAN"
 """The environment variable that names the file."""
@@ -22,10 +24,24 @@ BROKER_VARIABLE = "FUMBLE_LOAD_BROKER"
 """Where workers reach the broker, if not where their master does."""
 SHIP_VARIABLE = "FUMBLE_LOAD_SHIP"
 """Set where what is written down has to be sent to the master."""
+SHOWN_VARIABLE = "FUMBLE_LOAD_SHOWN"
+"""What lets users in: it belongs into no file."""
 STARTED = "started.json"
 """Locust writes this file into the run's folder when its test begins: when that was, on both clocks."""
 ONE_EACH = {"inbox_poller": "callers", "poll_agent": "targets", "heart": "targets"}
 """Users that stand for one workspace, and where theirs are named: two of them would take rows from each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What lets users in: `headers` with every request, and `tokens` by the name of the workspace that has one."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    tokens: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +59,46 @@ class Plan:
     pushed: Sequence[str] = ()
     users: Sequence[Mapping[str, Any]] = field(default_factory=list)
     arrivals: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    paths: Mapping[str, str] = field(default_factory=lambda: CONTRACT_PATHS)
+    shown: Shown = field(default_factory=Shown)
 
     def text(self) -> str:
         """As JSON."""
         return json.dumps(asdict(self))
 
     def write(self, file: Path) -> None:
-        """Put it where Locust will read it."""
-        file.write_text(self.text(), encoding="utf-8")
+        """Put it where Locust will read it, without what lets users in: that is in `SHOWN_VARIABLE`."""
+        file.write_text(replace(self, shown=Shown()).text(), encoding="utf-8")
+
+    def dialect(self) -> Dialect:
+        """How the broker is spoken to."""
+        return Dialect(self.paths, self.shown.headers, dict(self.shown.tokens))
 
 
-def plan_in(text: str) -> Plan:
-    """The plan whose `text` this is."""
-    return Plan(**json.loads(text))
+def plan_in(text: str, shown: str = "") -> Plan:
+    """The plan whose `text` this is; `shown`: what lets users in, if that came another way."""
+    read = json.loads(text)
+    if shown:
+        read["shown"] = json.loads(shown)
+    return Plan(**{**read, "shown": Shown(**read["shown"])})
 
 
 def plan_of(
-    load: Load, members: Mapping[str, Member], *, folder: Path, duration_s: float, seed: int, workers: int
+    load: Load,
+    members: Mapping[str, Member],
+    *,
+    folder: Path,
+    duration_s: float,
+    seed: int,
+    workers: int,
+    dialect: Dialect | None = None,
 ) -> Plan:
-    """Fill in who acts for whom: callers are all workspaces that nobody names as a target, targets all others."""
-    everybody: tuple[Users | Arrivals, ...] = (*load.users, *load.arrivals)
-    named = {name for each in everybody for name in each.targets}
-    callers = [name for name, member in members.items() if member.delivery == "poll" and name not in named]
+    """Fill in who acts for whom: callers are all workspaces that nobody names as a target, targets all others.
+
+    `dialect`: how the broker is spoken to; None: as the contract says.
+    """
+    spoken = dialect or Dialect()
+    callers = unnamed_callers(load, {name: member.delivery for name, member in members.items()})
     targets = [name for name in members if name not in callers]
     return Plan(
         folder=str(folder),
@@ -76,6 +110,8 @@ def plan_of(
         pushed=[name for name, member in members.items() if member.delivery == "push"],
         users=[user for each in load.users for user in _filled_users(each, members, callers, targets)],
         arrivals=[_filled_arrivals(each, callers, targets) for each in load.arrivals],
+        paths=spoken.paths,
+        shown=Shown(spoken.headers, spoken.tokens),
     )
 
 

@@ -11,8 +11,8 @@ from sim.worlds.load.run import LoadRun
 from sim.worlds.load.scope import not_judged
 
 
-def report_of(run: LoadRun, components: Mapping[str, str]) -> told.LoadReport:
-    """What is told of a load."""
+def report_of(run: LoadRun, components: Mapping[str, str], *, options: str = "") -> told.LoadReport:
+    """What is told of a load. `options`: what the command that plays it again has besides."""
     measures = run.conclusion.measures
     seconds = sorted({*measures.by_second, *run.conclusion.ended_by_second})
     return told.LoadReport(
@@ -47,7 +47,8 @@ def report_of(run: LoadRun, components: Mapping[str, str]) -> told.LoadReport:
         findings=tuple(run.conclusion.tally.findings),
         reasons=(*run.deaths, *run.troubles, *([run.broken] if run.broken else [])),
         not_observed=tuple(sorted({*run.conclusion.tally.not_observed, *not_judged()})),
-        replay=f"fumble load {shlex.quote(run.scenario.path)} --duration {run.duration_s:g}s --workers {run.workers}",
+        states_unknown=run.conclusion.states_unknown,
+        replay=f"fumble load {shlex.quote(run.scenario.path)} --duration {run.duration_s:g}s{options}",
         components=components,
     )
 

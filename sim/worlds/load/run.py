@@ -27,13 +27,6 @@ from sim.worlds.load.windows import Span, spans_of
 from sim.worlds.load.world import LoadWorld
 
 SAMPLE_S = 0.5
-QUIET_AFTER_RETRY_S = 3.0
-"""Beside the retry delay: what is still to come, comes in this time."""
-_OPEN = """
-SELECT (SELECT count(*) FROM activity_logs WHERE activity_type = 'delegation' AND method = 'delegate'
-        AND status IN ('pending', 'dispatched') AND NOT recorded)::int,
-       (SELECT count(*) FROM a2a_queue WHERE status = 'queued')::int,
-       (SELECT count(*) FROM a2a_queue WHERE status = 'dispatched')::int"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +76,8 @@ class LoadPlay:
     broken: str = ""
     _sampling: asyncio.Future[None] | None = None
     _locust: Locust | None = None
-    _on_way: int = 0
+    _rests: bool = False
+    """Whether nothing was under way at the last look; not known is no rest."""
 
     async def play(self) -> LoadRun:
         """All of it. Raises ComponentFailed for what fails before the load began."""
@@ -103,7 +97,13 @@ class LoadPlay:
         members = self.world.history.members
         workers = self.workers + self.expected
         plan = plan_of(
-            self.load, members, folder=self.folder, duration_s=self.duration_s, seed=self.seed, workers=workers
+            self.load,
+            members,
+            folder=self.folder,
+            duration_s=self.duration_s,
+            seed=self.seed,
+            workers=workers,
+            dialect=self.world.dialect,
         )
         file = self.folder / "plan.json"
         plan.write(file)
@@ -113,6 +113,7 @@ class LoadPlay:
             locustfile=self.locustfile,
             host=f"http://{host}:{port}",
             plan=file,
+            shown=plan.shown.text(),
             folder=self.folder,
             users=users,
             duration_s=self.duration_s,
@@ -139,7 +140,7 @@ class LoadPlay:
         assert self._locust is not None
         faults.arm()
         ending = asyncio.ensure_future(self._locust.ended())
-        while not ending.done():
+        while not ending.done() and self.world.agent_gone() is None:
             await asyncio.wait([ending], timeout=0.2)
             try:
                 self._check()
@@ -147,42 +148,47 @@ class LoadPlay:
                 self._locust.close()
                 await ending
                 raise
+        if self.world.agent_gone() is not None:
+            self._locust.close()
+            await ending
         faults.heal()
         await self._settle(faults)
+        if (gone := self.world.agent_gone()) is not None:
+            # The broker came to rest without it, so what it did until then can be judged.
+            raise gone
 
     async def _settle(self, faults: FaultEngine) -> None:
-        quiet_s = self.world.history.flags.retry_delay_s + QUIET_AFTER_RETRY_S
-        give_up_s = self.world.now_s() + self.scenario.settle_s
+        give_up_s = self.world.now_s() + self.world.settle_s
         rests_since_s: float | None = None
         while self.world.now_s() < give_up_s:
             await asyncio.sleep(SAMPLE_S)
             faults.heal()
             self._check()
-            latest = self.samples[-1] if self.samples else None
-            if latest is None or latest.under_way or self._on_way or faults.will_end():
+            if not self._rests or faults.will_end():
                 rests_since_s = None
             elif rests_since_s is None:
                 rests_since_s = self.world.now_s()
-            elif self.world.now_s() - rests_since_s >= quiet_s:
+            elif self.world.now_s() - max(rests_since_s, self.world.last_contact_s) >= self.world.quiet_s:
                 return
-        self.troubles.append(f"the system did not come to rest within {self.scenario.settle_s:g} s after the load")
+        self.troubles.append(f"the system did not come to rest within {self.world.settle_s:g} s after the load")
 
     def _check(self) -> None:
         """Raises ComponentFailed if the broker or the database is gone by itself."""
         assert self._sampling is not None
         if self._sampling.done():
             self._sampling.result()
-        if self.world.broker_has_ended():
+        if (gone := self.world.broker_is_gone()) is not None:
             now_s = self.world.now_s()
             # What it could not do any more is held against the run, and not against the broker.
             self.world.history.add(NodeChanged(now_s, "broker", "killed"))
-            raise ComponentFailed(f"the broker ended by itself, {now_s:.1f} s after the load began")
+            raise ComponentFailed(f"{gone}, {now_s:.1f} s after the load began")
 
     async def _sample(self) -> None:
         while True:
-            (row,) = await self.world.database.ask(_OPEN)
-            self._on_way = row[2]
-            self.samples.append(Sample(self.world.now_s(), row[0], row[1]))
+            waiting = await self.world.waiting()
+            self._rests = waiting is not None and not waiting.under_way and not waiting.on_way
+            if waiting is not None:
+                self.samples.append(Sample(self.world.now_s(), waiting.under_way, waiting.queued))
             await asyncio.sleep(SAMPLE_S)
 
     # --- when it is over -----------------------------------------------------------------------------------------
@@ -204,6 +210,8 @@ class LoadPlay:
             contacts=world.contacts,
             workers=self.workers + self.expected,
             aftermath_s=self.load.gates.recovery_s or 0.0,
+            listings=world.listings,
+            has_sequence=world.has_sequence,
         )
         conclusion = await conclude(evidence, world.database, partial(read_to_the_end, world))
         return LoadRun(

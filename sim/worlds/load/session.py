@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sim.scenario.load import Load
 from sim.scenario.model import Scenario
+from sim.worlds.live.foreign_broker import ForeignBroker
 from sim.worlds.live.own_broker import OwnBroker
 from sim.worlds.live.session import LiveSession, run_on_loop
 from sim.worlds.load.run import LoadPlay, LoadRun
@@ -35,13 +36,13 @@ def play_load(
     folder.mkdir()
 
     async def play() -> LoadRun:
-        broker = session.brokers.for_run(scenario, time_scale=1.0)
-        assert isinstance(broker, OwnBroker), "only our own broker is put under load"
-        world = LoadWorld(broker, toxiproxy=session.toxiproxy, folder=folder, record=session.record)
+        broker = session.brokers.for_run(scenario, time_scale=1.0, folder=session.folder, record=session.record)
+        assert isinstance(broker, OwnBroker | ForeignBroker)
+        world = LoadWorld(broker, load, toxiproxy=session.toxiproxy, folder=folder, record=session.record)
         file = locustfile or Path(scenario.path).with_name(LOCUSTFILE)
         try:
             return await LoadPlay(
-                scenario, load, world, folder, file, duration_s, workers, expected, listen, seed
+                broker.scenario, load, world, folder, file, duration_s, workers, expected, listen, seed
             ).play()
         finally:
             await world.close()

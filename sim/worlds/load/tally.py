@@ -20,6 +20,8 @@ class Tally:
 
     groups: int = 0
     accepted: int = 0
+    unknown: int = 0
+    """Of the accepted delegations, those of which nothing says how they ended."""
     lost: int = 0
     duplicates: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -31,6 +33,7 @@ class Tally:
         """Add what came of one group, or of several in which nothing is wrong."""
         self.groups += groups
         self.accepted += done.accepted
+        self.unknown += done.unknown
         self.statuses.update(done.statuses)
         self.not_observed |= done.not_observed
         if not done.violations:
@@ -50,6 +53,7 @@ class Tally:
         """Add what came of others."""
         self.groups += other.groups
         self.accepted += other.accepted
+        self.unknown += other.unknown
         self.lost += other.lost
         self.duplicates += other.duplicates
         self.statuses.update(other.statuses)
