@@ -17,7 +17,8 @@ Answer: TypeAlias = Literal["agrees", "differs", "undecided", "not played"]
 class Compared:
     """One scenario. `reason` says why it was not played, or not to a decision.
 
-    `simulated` and `live` are where the histories part first.
+    `simulated` and `live` are where the histories part first. `left_open`: what came out as in no simulated run, but as
+    the scenario allows.
     """
 
     path: str
@@ -26,6 +27,7 @@ class Compared:
     live_s: float = 0.0
     reason: str = ""
     differences: tuple[str, ...] = ()
+    left_open: tuple[str, ...] = ()
     simulated: str | None = None
     live: str | None = None
     replay: str = ""
@@ -53,6 +55,7 @@ def render_json(results: Sequence[Compared], components: Mapping[str, str]) -> s
             "live_s": round(each.live_s, 3),
             "reason": each.reason,
             "differences": list(each.differences),
+            "left_open": list(each.left_open),
             "diverges": {"simulated": each.simulated, "live": each.live},
         }
         for each in results
@@ -63,7 +66,8 @@ def render_json(results: Sequence[Compared], components: Mapping[str, str]) -> s
 def _how(each: Compared) -> str:
     if each.reason:
         return printable(each.reason)
-    return f"{each.live_s:5.1f} s, {each.time_scale:g} scenario seconds a second"
+    told = f"{each.live_s:5.1f} s, {each.time_scale:g} scenario seconds a second"
+    return f"{told}; otherwise where it is left open: {len(each.left_open)}" if each.left_open else told
 
 
 def _block(each: Compared) -> Iterator[str]:

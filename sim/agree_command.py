@@ -67,6 +67,7 @@ class Comparison:
                 time_scale=time_scale,
                 live_s=live.wall_s,
                 differences=tuple(map(str, agreement.differences)),
+                left_open=tuple(map(str, agreement.left_open)),
                 simulated=parting.simulated,
                 live=parting.live,
                 replay=f"fumble replay {path} --seed 1; fumble live {path} --time-scale {time_scale:g}",

@@ -8,13 +8,18 @@ facts: they differ between two correct runs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from sim.history import Ok
 from sim.invariants.delegations import View, view_of
 from sim.invariants.messages import Delegation, Message
+from sim.scenario.model import Scenario
 from sim.worlds.run import Run
+
+NOTHING = "no such thing"
+_UNANSWERED = "not at all"
+_OF_INBOX = {"ok": "1 ok", "error": "1 error", "none": "nothing"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,13 +38,27 @@ def outcome_of(run: Run) -> Outcome:
     view = view_of(run.history)
     facts: dict[Fact, str] = {}
     for op, call in view.calls.items():
-        facts[Fact(op, "is answered")] = str(call.status) if isinstance(call.end, Ok) else "not at all"
+        facts[Fact(op, "is answered")] = str(call.status) if isinstance(call.end, Ok) else _UNANSWERED
     for message in view.messages():
         if message.calls:
             facts.update(_facts_of(view, message))
     for violation in run.judgement.violations:
         facts[Fact(violation.subject, f"breaks {violation.invariant}")] = "yes"
     return facts
+
+
+def choices_of(scenario: Scenario) -> Mapping[Fact, Set[str]]:
+    """The facts for which a scenario expects one value of several, with these values."""
+    choices: dict[Fact, Set[str]] = {}
+    for each in scenario.expect:
+        told = {
+            "is answered": [_UNANSWERED if answer is None else str(answer) for answer in each.answers or ()],
+            "ends": [NOTHING if status is None else status for status in each.statuses or ()],
+            "is delivered": [f"{deliveries} times" for deliveries in each.deliveries or ()],
+            "leaves in the inbox": [_OF_INBOX[status] for status in each.inbox or ()],
+        }
+        choices.update((Fact(each.op, what), {*values}) for what, values in told.items() if len(values) > 1)
+    return choices
 
 
 def _facts_of(view: View, message: Message) -> dict[Fact, str]:

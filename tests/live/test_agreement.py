@@ -10,6 +10,7 @@ from sim.agree_command import paces_for
 from sim.agreement import compare
 from sim.history import Contact, History, Info, Ok
 from sim.invariants.verdict import judge
+from sim.scenario.model import Expectation
 from sim.worlds.run import Run
 from tests.unit.histories import Run as Made
 from tests.unit.histories import scenario
@@ -59,6 +60,29 @@ def test_another_outcome_is_a_difference_and_is_explained() -> None:
 
 def test_what_one_of_the_seeds_did_is_right() -> None:
     assert compare([completed(), failed()], failed()).differences == ()
+
+
+@pytest.mark.parametrize(
+    ("expected", "left_open", "differ"),
+    [
+        (
+            Expectation(op="d1", statuses=("completed", "failed"), inbox=("ok", "error")),
+            ["ends", "leaves in the inbox"],
+            [],
+        ),
+        (Expectation(op="d1", statuses=("completed", "failed")), ["ends"], ["leaves in the inbox"]),
+        (Expectation(op="d1", statuses=("failed",), inbox=("ok", "none")), [], ["ends", "leaves in the inbox"]),
+    ],
+)
+def test_what_the_scenario_leaves_open_may_come_out_as_in_no_seed(
+    expected: Expectation, left_open: list[str], differ: list[str]
+) -> None:
+    live = replace(failed(), scenario=scenario(expect=(expected,)))
+    agreement = compare([completed()], live)
+    assert [each.fact.what for each in agreement.left_open] == left_open
+    assert [
+        each.fact.what for each in agreement.differences if each.fact.what in ("ends", "leaves in the inbox")
+    ] == differ
 
 
 def test_the_first_observation_that_differs_is_shown() -> None:
