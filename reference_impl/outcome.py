@@ -27,8 +27,7 @@ from reference_impl.records import (
     Step,
     advance,
     read_status,
-    write_inbox_row,
-    write_result_row,
+    write_notes,
 )
 from reference_impl.store import Connection, Store, transaction
 from reference_impl.text import clean, dump_json, preview
@@ -212,40 +211,33 @@ class Outcomes:
             if effect.item is not None:
                 await insert(connection, effect.item)
             body = {**effect.result_body, "delegation_id": step.delegation.id}
-            await write_result_row(
-                connection,
-                Note(
-                    id=note_ids[0],
-                    delegation=step.delegation,
-                    target=target,
-                    status=effect.status,
-                    summary=effect.result_summary,
-                    response_body=dump_json(body),
-                    error=effect.error,
-                    at=advanced.at,
-                ),
+            result = Note(
+                id=note_ids[0],
+                delegation=step.delegation,
+                target=target,
+                status=effect.status,
+                summary=effect.result_summary,
+                response_body=dump_json(body),
+                error=effect.error,
+                at=advanced.at,
             )
+            # In the same transaction: a result that is stored is a result that is told.
+            inbox = None
             if effect.inbox is not None and self._config.result_inbox_push:
                 status, summary = effect.inbox
                 body = {"text": effect.text, "delegation_id": step.delegation.id}
-                await self._push_to_inbox(
-                    connection,
-                    Note(
-                        id=note_ids[1],
-                        delegation=step.delegation,
-                        target=None,
-                        status=status,
-                        summary=summary,
-                        response_body=dump_json(body),
-                        error=effect.error,
-                        at=advanced.at,
-                    ),
+                inbox = Note(
+                    id=note_ids[1],
+                    delegation=step.delegation,
+                    target=None,
+                    status=status,
+                    summary=summary,
+                    response_body=dump_json(body),
+                    error=effect.error,
+                    at=advanced.at,
                 )
+            await write_notes(connection, result, inbox)
             return effect.status, True
-
-    async def _push_to_inbox(self, connection: Connection, note: Note) -> None:
-        """Tell the caller, in the same transaction: a result that is stored is a result that is told."""
-        await write_inbox_row(connection, note)
 
 
 def failed(detail: str) -> Failed:

@@ -73,14 +73,17 @@ DO UPDATE SET status = EXCLUDED.status, summary = EXCLUDED.summary,
 WHERE stored.status = 'queued'
 """
 
-_INBOX = """
-INSERT INTO activity_logs (
-    id, workspace_id, source_id, activity_type, method, status, summary,
-    request_body, response_body, error_detail, delegation_id, created_at)
-VALUES ($1, $2, $2, 'a2a_receive', 'delegate_result', $3, $4, $5, $6, $7, $8, $9)
-ON CONFLICT (delegation_id, activity_type, method) WHERE delegation_id IS NOT NULL DO NOTHING
+# What WITH brings in and nothing asks for is done last: the result row gets the lower number.
+_RESULT_AND_INBOX = f"""
+WITH told AS (
+    INSERT INTO activity_logs (
+        id, workspace_id, source_id, activity_type, method, status, summary,
+        request_body, response_body, error_detail, delegation_id, created_at)
+    VALUES ($10, $2, $2, 'a2a_receive', 'delegate_result', $11, $12, $13, $14, $15, $8, $16)
+    ON CONFLICT (delegation_id, activity_type, method) WHERE delegation_id IS NOT NULL DO NOTHING
+)
+{_RESULT}
 """
-
 
 _FIND = """
 SELECT delegation_id, COALESCE(row.workspace_id, ledger.caller_id) AS workspace_id,
@@ -250,35 +253,26 @@ async def close_ledger_row(
     await connection.execute(_CLOSE_LEDGER, delegation_id, status, error, at)
 
 
-async def write_result_row(connection: Connection, note: Note) -> None:
-    """Add the result row; one that says `queued` is completed instead (A9)."""
-    delegation = note.delegation
-    await connection.execute(
-        _RESULT,
-        note.id,
-        delegation.source,
-        note.target,
-        note.status,
-        note.summary,
-        note.response_body,
-        note.error,
-        delegation.id,
-        note.at,
-    )
+async def write_notes(connection: Connection, result: Note, inbox: Note | None) -> None:
+    """Add the result row, or complete the one that says `queued` (A9), and the row that the caller's poller sees (A10).
 
-
-async def write_inbox_row(connection: Connection, note: Note) -> None:
-    """Add the row that the caller's poller sees (A10)."""
-    delegation = note.delegation
-    await connection.execute(
-        _INBOX,
-        note.id,
+    Both are of the same delegation, and are written by one statement.
+    """
+    delegation = result.delegation
+    of_result = (
+        result.id,
         delegation.source,
-        note.status,
-        note.summary,
-        dump_json({"delegation_id": delegation.id}),
-        note.response_body,
-        note.error,
+        result.target,
+        result.status,
+        result.summary,
+        result.response_body,
+        result.error,
         delegation.id,
-        note.at,
+        result.at,
     )
+    if inbox is None:
+        await connection.execute(_RESULT, *of_result)
+        return
+    body = dump_json({"delegation_id": delegation.id})
+    of_inbox = (inbox.id, inbox.status, inbox.summary, body, inbox.response_body, inbox.error, inbox.at)
+    await connection.execute(_RESULT_AND_INBOX, *of_result, *of_inbox)

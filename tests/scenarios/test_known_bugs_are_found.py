@@ -19,14 +19,14 @@ from typing import Any
 
 import pytest
 
-from reference_impl import executor, inbound, leftovers, proxy, recovery
+from reference_impl import executor, inbound, leftovers, outcome, proxy, recovery
 from reference_impl.background import Background
 from reference_impl.executor import Executor
 from reference_impl.http import activity
 from reference_impl.http.common import Problem
 from reference_impl.mcp import tools
-from reference_impl.outcome import Outcomes, write_inbox_row
-from reference_impl.records import SLOT, Delegation
+from reference_impl.outcome import Outcomes
+from reference_impl.records import SLOT, Delegation, Note, write_notes
 from reference_impl.store import UNREACHABLE
 from reference_impl.sweeper import Sweeper
 from reference_impl.terms import terms_of
@@ -55,20 +55,23 @@ def write_the_inbox_row_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """The terminal transaction commits without the inbox row, which follows on a connection of its own, if it can."""
     finish = Outcomes.finish
 
-    async def keep(self: Any, connection: Any, note: Any) -> None:
-        self.kept = note
+    kept: dict[str, tuple[Note, Note]] = {}
 
-    async def finish_and_push(self: Any, *arguments: Any, **options: Any) -> Any:
-        self.kept = None
-        status = await finish(self, *arguments, **options)
-        if (note := self.kept) is not None:
+    async def write_one(connection: Any, result: Note, inbox: Note | None) -> None:
+        if inbox is not None:
+            kept[result.delegation.id] = result, inbox
+        await write_notes(connection, result, None)
+
+    async def finish_and_push(self: Any, delegation: Delegation, *arguments: Any, **options: Any) -> Any:
+        status = await finish(self, delegation, *arguments, **options)
+        if (notes := kept.pop(delegation.id, None)) is not None:
             try:
-                await self._store.run(lambda connection: write_inbox_row(connection, note))
+                await self._store.run(lambda connection: write_notes(connection, *notes))
             except UNREACHABLE:
                 logging.getLogger(__name__).warning("inbox push failed")  # best effort, as the original
         return status
 
-    monkeypatch.setattr(Outcomes, "_push_to_inbox", keep)
+    monkeypatch.setattr(outcome, "write_notes", write_one)
     monkeypatch.setattr(Outcomes, "finish", finish_and_push)
 
 
