@@ -151,7 +151,7 @@ class Duplicator(Closed):
         source, target = self.caller(), self.target()
         key = f"key-{self.load.recorder.worker}-{self.random.getrandbits(64):016x}"
         if self.random.random() < 0.5:
-            gevent.joinall([gevent.spawn(self.load.delegate, source, target, key=key) for _ in range(2)])
+            self.load.delegate_at_once(source, target, key=key, times=2)
         else:
             for _ in range(2):
                 self.load.delegate(source, target, key=key)

@@ -10,11 +10,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import gevent
 from gevent import GreenletExit
 
 from fumble_users.http import Broker, NoAnswer, NotSent
 from sim.worlds.load.plan import Plan
 from sim.worlds.load.records import Recorder
+
+_ENDED = "the load ended"
 
 
 class Load:
@@ -39,6 +42,15 @@ class Load:
         arguments = {"target": target, "task": body["task"], "key": key}
         return self._operate(op, "delegate", source, arguments, "POST", self._path("delegate", source), body, due_s)
 
+    def delegate_at_once(self, source: str, target: str, *, key: str, times: int) -> None:
+        """Ask several times for the same work, without waiting for an answer in between."""
+        requests = [gevent.spawn(self.delegate, source, target, key=key) for _ in range(times)]
+        try:
+            gevent.joinall(requests)
+        finally:
+            # They would outlive a user who is stopped, and write into a closed file.
+            gevent.killall(requests)
+
     def delegate_and_leave(self, source: str, target: str, *, after_s: float) -> None:
         """Delegate and hang up so much later, without reading an answer."""
         op = self.recorder.next_op()
@@ -53,6 +65,9 @@ class Load:
             self._tell("delegate and leave", began_s, self.recorder.fail(op, str(error)), error)
         except NoAnswer as error:
             self._tell("delegate and leave", began_s, self.recorder.unknown(op, str(error)), None)
+        except GreenletExit:
+            self.recorder.unknown(op, _ENDED)
+            raise
         else:
             self._tell("delegate and leave", began_s, self.recorder.unknown(op, "the client left"), None)
 
@@ -131,7 +146,7 @@ class Load:
         except NoAnswer as error:
             self._tell(action, due_s, self.recorder.unknown(op, str(error), error.status), error)
         except GreenletExit:
-            self.recorder.unknown(op, "the load ended")
+            self.recorder.unknown(op, _ENDED)
             raise
         else:
             kept = answer if keep is None else keep(answer)
