@@ -32,6 +32,7 @@ from reference_impl.clock import Clock
 from reference_impl.config import Config
 from reference_impl.executor import outcome_of
 from reference_impl.outcome import RESTARTED, Outcome, Outcomes, Queued, failed, is_terminal
+from reference_impl.places import let_others_go_first
 from reference_impl.proxy import Proxy
 from reference_impl.queue import (
     ATTEMPTS_MAX,
@@ -146,6 +147,7 @@ class Drain:
     # One item
 
     async def _drain(self, workspace: str) -> None:
+        let_others_go_first()
         try:
             claim_id, at = self._new_id(), self._clock.now()
             item = await self._store.run(lambda connection: claim(connection, workspace, claim_id=claim_id, at=at))

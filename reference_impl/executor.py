@@ -18,6 +18,7 @@ from reference_impl.background import Background
 from reference_impl.config import Config
 from reference_impl.events import EventFactory, Watchers
 from reference_impl.outcome import Completed, Outcome, Outcomes, Queued, failed
+from reference_impl.places import let_others_go_first
 from reference_impl.proxy import Proxy
 from reference_impl.queue import Queue
 from reference_impl.records import Advanced, Delegation, Step, advance, read_status
@@ -79,6 +80,7 @@ class Executor:
 
     async def execute(self, delegation: Delegation) -> None:
         """Carry the delegation to its outcome and write that down, under a budget of the write's own."""
+        let_others_go_first()
         deadline_s = asyncio.get_running_loop().time() + terms_of(delegation.tool).budget_s(self._config)
         try:
             try:

@@ -19,6 +19,7 @@ from typing import TypeAlias, TypeVar
 import asyncpg
 
 from reference_impl.config import ConfigError
+from reference_impl.places import Places
 
 T = TypeVar("T")
 Record = asyncpg.Record
@@ -58,7 +59,7 @@ class Store:
         self._url = url
         self._timeout_s = timeout_s
         self._on_retry = on_retry
-        self._places = asyncio.Semaphore(size)
+        self._places = Places(size)
         # The last one used is the next one used: it is warm, and those that a lull leaves over stay untouched.
         self._idle: list[Connection] = []
 
@@ -94,7 +95,7 @@ class Store:
         clock = asyncio.get_running_loop().time
 
         async def attempt() -> T:
-            # In the order of asking, however long it takes: what gives up its place in the queue only asks again.
+            # However long it takes: what gives up its place in the queue only asks again.
             await self._place(deadline_s)
             left_s = inf if deadline_s is None else deadline_s - clock()
             async with asyncio.timeout(min(left_s, self._timeout_s)):
@@ -104,11 +105,9 @@ class Store:
 
     async def _place(self, deadline_s: float | None) -> None:
         """Acquire a place. Raises `TimeoutError`."""
-        if not self._places.locked():
-            await self._places.acquire()  # at once: no time-out has to be set for it
-            return
-        async with asyncio.timeout_at(deadline_s):
-            await self._places.acquire()
+        if not self._places.taken_at_once():  # else no time-out has to be set
+            async with asyncio.timeout_at(deadline_s):
+                await self._places.acquire()
 
     async def _in_its_place(self, work: Work[T]) -> T:
         """Do `work` on a connection, and give back the place that was acquired for it."""

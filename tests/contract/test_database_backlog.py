@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import Any
+
+import pytest
 
 from reference_impl.store import Store
 from sim.kernel import Simulation
+from tests.contract.database import Database
+from tests.contract.queue_steps import HELLO, NO_SWEEP
+from tests.contract.virtual import in_virtual_time
+from tests.contract.world import ANN, World, until, world
 
 LIMIT_S = 5.0
 WORK_S = 1.0
@@ -93,3 +100,50 @@ def test_a_deadline_ends_the_wait() -> None:
         await store.run(some_work)  # no place was lost on the way
 
     played(play())
+
+
+OTHERS = [str(uuid.UUID(int=number)) for number in range(1, 21)]
+
+
+async def many_are_executed(it: World) -> None:
+    """Twenty delegations, just accepted."""
+    await asyncio.gather(*(it.delegate() for _ in OTHERS))
+
+
+async def many_are_drained(it: World) -> None:
+    """Twenty agents that were busy, each with a message that waits, and just now are not."""
+    await it.rows.executemany(
+        "INSERT INTO workspaces (id, name, status, url, delivery_mode, active_tasks) "
+        "VALUES ($1, $2, 'online', $3, 'push', 1)",
+        [(each, f"other {each[-2:]}", it.bob.url) for each in OTHERS],
+    )
+    for each in OTHERS:
+        assert (await it.post(f"/workspaces/{each}/a2a", HELLO))[0] == 202
+    await asyncio.gather(*(it.post("/registry/heartbeat", {"workspace_id": each}) for each in OTHERS))
+
+
+@pytest.mark.parametrize("backlog", [many_are_executed, many_are_drained])
+def test_who_asks_during_a_backlog_does_not_wait_for_it(backlog: Any, database: Database) -> None:
+    """With one connection, which all that is done in the background wants as well."""
+
+    async def play() -> None:
+        async with world(database, database_pool_size=1, **NO_SWEEP) as it:
+
+            async def read_s() -> float:
+                began_s = it.time_s
+                assert (await it.get(f"/workspaces/{ANN}/activity?type=a2a_receive&since_secs=60"))[0] == 200
+                return it.time_s - began_s
+
+            async def all_there() -> bool | None:
+                return len(it.bob.requests) == len(OTHERS) or None
+
+            await read_s()
+            alone_s = await read_s()
+            await backlog(it)
+            began_s = it.time_s
+            during_s = await read_s()
+            await until(all_there)
+            assert during_s < 3 * alone_s
+            assert it.time_s - began_s > 20 * alone_s
+
+    in_virtual_time(database, play())

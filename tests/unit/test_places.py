@@ -1,0 +1,94 @@
+"""Who goes first at the database, how many places the others have, and that no place is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from reference_impl.places import Places, let_others_go_first
+
+
+def played(play: Callable[[Places, list[str]], Awaitable[None]], *, size: int = 1) -> list[str]:
+    """The order in which places were got."""
+    order: list[str] = []
+
+    async def main() -> None:
+        await play(Places(size), order)
+
+    asyncio.run(main())
+    return order
+
+
+async def work(places: Places, order: list[str], name: str) -> None:
+    if name.startswith("x"):
+        let_others_go_first()
+    await places.acquire()
+    order.append(name)
+    await asyncio.sleep(0)
+    places.release()
+
+
+def order_of(*names: str) -> list[str]:
+    """The order in which those get one place who have asked in this order."""
+
+    async def play(places: Places, order: list[str]) -> None:
+        await places.acquire()
+        asked = [asyncio.create_task(work(places, order, name)) for name in names]
+        await asyncio.sleep(0)
+        places.release()
+        await asyncio.gather(*asked)
+
+    return played(play)
+
+
+def test_requests_go_first_and_each_tenth_place_is_an_executions() -> None:
+    executions, requests = ([f"{kind}{number}" for number in range(20)] for kind in "xr")
+    order = order_of(*executions, *requests)
+    assert order[:22] == [*requests[:9], "x0", *requests[9:18], "x1", *requests[18:]]
+    assert order[22:] == executions[2:]
+
+
+def test_a_long_backlog_goes_first_and_each_tenth_place_is_a_requests() -> None:
+    executions, requests = [f"x{number}" for number in range(90)], [f"r{number}" for number in range(5)]
+    order = order_of(*requests, *executions)
+    assert [each for each in order if each in executions] == executions
+    # The last of them when 50 executions are left, which is no long backlog for one place.
+    assert [order.index(each) for each in requests] == [9, 19, 29, 39, 44]
+
+
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_who_gives_up_takes_no_place_along(handed_over: bool) -> None:
+    async def play(places: Places, order: list[str]) -> None:
+        await places.acquire()
+        given_up = asyncio.create_task(work(places, order, "r1"))
+        await asyncio.sleep(0)
+        if handed_over:
+            places.release()
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        if not handed_over:
+            places.release()
+        await asyncio.wait_for(work(places, order, "r2"), 1)
+
+    assert played(play) == ["r2"]
+
+
+def test_no_more_than_there_are_places() -> None:
+    inside, most = 0, 0
+
+    async def play(places: Places, order: list[str]) -> None:
+        async def stay() -> None:
+            nonlocal inside, most
+            await places.acquire()
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+            places.release()
+
+        await asyncio.gather(*(stay() for _ in range(50)))
+
+    played(play, size=3)
+    assert most == 3
