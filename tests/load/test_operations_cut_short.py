@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
-import gevent
 import pytest
 
-from sim.worlds.load.plan import Plan
-from sim.worlds.load.records import SUFFIX, Recorder, RecordFile
+from sim.worlds.load.records import SUFFIX, RecordFile
+from tests.unit.fumble_process import REPOSITORY
 
-sys.path.append(str(Path(__file__).parents[2] / "scenarios" / "load"))
-
-from fumble_users.http import Broker
-from fumble_users.operations import Load
-
-OPERATIONS: dict[str, Callable[[Load], object]] = {
+OPERATIONS: dict[str, Callable[[Any], object]] = {
     "a request": lambda load: load.delegate("ann", "bob"),
     "one that is hung up on": lambda load: load.delegate_and_leave("ann", "bob", after_s=1000),
     "two at once": lambda load: load.delegate_at_once("ann", "bob", key="k", times=2),
 }
 
 
-class NeverAnswers:
-    """A broker at which every request waits."""
-
-    def request(self, *_: Any) -> None:
-        gevent.sleep(1000)
-
-    def leave_during(self, *_: Any, after_s: float) -> None:
-        gevent.sleep(after_s)
-
-
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_what_a_stopped_user_had_begun_is_unknown(operation: str, tmp_path: Path) -> None:
-    plan = Plan(str(tmp_path), 1.0, 1, 1.0, 1, {"ann": "a-id", "bob": "b-id"})
-    told: list[str] = []
-    events = SimpleNamespace(request=SimpleNamespace(fire=lambda **entry: told.append(entry["name"])))
-    recorder = Recorder(tmp_path, "w1")
-    load = Load(plan, SimpleNamespace(events=events), recorder, cast(Broker, NeverAnswers()))
-    user = gevent.spawn(OPERATIONS[operation], load)
-    gevent.sleep(0.01)
-    user.kill()
-    recorder.close()
+    command = [sys.executable, "-m", "tests.load.stopped_user", operation, str(tmp_path)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
     file = RecordFile(tmp_path / f"w1{SUFFIX}", 0.0, 0.0)
     found = [(each.outcome, each.said) for each in file.operations()]
     assert found == [("unknown", "the load ended")] * (2 if operation == "two at once" else 1)
-    assert not file.troubles and not told
+    assert not file.troubles
