@@ -17,13 +17,14 @@ from math import ceil
 from reports import agreement_text
 from reports.agreement_text import Compared
 from reports.progress import Progress
-from sim import commands, interrupts
+from sim import commands, interrupts, selection
 from sim.agreement import Divergence, compare
 from sim.campaign import Bench, CampaignBroken, cores, working
 from sim.cli import PROCESSES_MAX
 from sim.exits import Exit
 from sim.live_commands import described, introduced, session_of
 from sim.scenario.model import Scenario
+from sim.stdout import say
 from sim.worlds.components.postgres import EmbeddedPostgres
 from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.live.session import LiveSession
@@ -83,7 +84,7 @@ class Comparison:
 
 def agree(options: argparse.Namespace) -> Exit:
     """Play scenarios in both worlds and compare what came of it. However it ends, what was compared is reported."""
-    scenarios = commands.with_steps(commands.load(options.scenario))
+    scenarios = selection.with_steps(selection.load(options.scenario))
     jobs = [Comparison(scenario, options.seeds, options.limit, options.time_scale) for scenario in scenarios]
     processes = min(options.jobs or AT_ONCE_PER_CORE * len(cores()), PROCESSES_MAX, len(jobs))
     done: dict[int, Compared] = {}
@@ -104,9 +105,9 @@ def agree(options: argparse.Namespace) -> Exit:
         stopped = reason
     in_order = [done[number] for number in sorted(done)]
     if options.output == "json":
-        commands.say(agreement_text.render_json(in_order, components))
+        say(agreement_text.render_json(in_order, components))
     elif done:
-        commands.say(agreement_text.render(in_order))
+        say(agreement_text.render(in_order))
     if stopped is not None:
         raise commands.unfinished(stopped, len(done), f"{len(jobs)} scenarios")
     return _exit_of({compared.answer for compared in in_order})

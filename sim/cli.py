@@ -257,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 _COMMANDS: Mapping[str, str] = {
     "run": "sim.commands",
-    "check": "sim.commands",
+    "check": "sim.selection",
     "replay": "sim.commands",
     "live": "sim.live_commands",
     "agree": "sim.agree_command",

@@ -1,4 +1,4 @@
-"""What the commands do: `run`, `check` and `replay`. Parsing and exit codes are in `cli`."""
+"""What the commands `run` and `replay` do. Parsing is in `cli`, which scenarios were named in `selection`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,13 +16,11 @@ from reports.model import RunReport, Summary
 from reports.progress import Progress
 from sim import interrupts
 from sim.campaign import CampaignBroken, Job, cores, runs, working
-from sim.cli import DEFAULT_SCENARIOS, PROCESSES_MAX
+from sim.cli import PROCESSES_MAX
 from sim.exits import Exit, Refused
 from sim.invariants.verdict import Verdict
-from sim.scenario.loading import discover, load_file
-from sim.scenario.model import Scenario
-from sim.scenario.problems import ScenarioError
-from sim.worlds.broker_settings import UnknownSetting, check_settings
+from sim.selection import load, with_steps
+from sim.stdout import say
 from sim.worlds.components.postgres import FOR_GATEWAY, EmbeddedPostgres, PostgresUnavailable
 from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.workshop import Workshop
@@ -31,13 +29,6 @@ SESSIONS_PER_PROCESS = 40
 """On the server: a broker's pool, the pools of those that lost their power in the same run, and the harness's own."""
 
 VERDICT_EXITS: Mapping[Verdict, Exit] = {"failed": Exit.FAILED, "inconclusive": Exit.INCONCLUSIVE}
-
-
-def check(options: argparse.Namespace) -> Exit:
-    """Read scenarios; say everything that is wrong with them."""
-    scenarios = load(options.scenario)
-    say("1 scenario is valid\n" if len(scenarios) == 1 else f"{len(scenarios)} scenarios are valid\n")
-    return Exit.PASSED
 
 
 def run(options: argparse.Namespace) -> Exit:
@@ -83,44 +74,6 @@ def replay(options: argparse.Namespace) -> Exit:
         say("\n".join(lines(finished.history)) + "\n\n")
     show(summary, options.output)
     return exit_code(summary)
-
-
-def load(paths: Sequence[str]) -> list[Scenario]:
-    """All scenarios of files and folders. Refuses with the mistakes of every file at once."""
-    if not paths and not os.path.exists(DEFAULT_SCENARIOS):
-        here = f"there is no folder {DEFAULT_SCENARIOS} in {os.getcwd()}"
-        raise Refused(f"no scenario was named, and {here}; name files or folders", Exit.USAGE)
-    given = list(paths) or [DEFAULT_SCENARIOS]
-    problems: list[str] = []
-    scenarios: list[Scenario] = []
-    try:
-        files = discover(given)
-    except ScenarioError as error:
-        raise Refused(f"cannot read what was named\n{error}", Exit.USAGE) from None
-    for file in files:
-        try:
-            scenario = load_file(file)
-            check_settings(scenario)
-            scenarios.append(scenario)
-        except (ScenarioError, UnknownSetting) as error:
-            problems.append(str(error))
-    if problems:
-        raise Refused("invalid scenarios\n" + "\n\n".join(problems), Exit.USAGE)
-    if not scenarios:
-        raise Refused(f"no scenario in {', '.join(given)}; scenarios are files that end in .yaml", Exit.NOTHING)
-    return scenarios
-
-
-def with_steps(scenarios: Sequence[Scenario]) -> list[Scenario]:
-    """Those that have steps to play; of the others, whose load is for `fumble load`, one line tells."""
-    loads = [scenario.path for scenario in scenarios if scenario.load is not None]
-    if len(loads) == len(scenarios):
-        raise Refused(
-            f"{', '.join(loads)}: there is a load and no steps; fix: play it with `fumble load`", Exit.NOTHING
-        )
-    if loads:
-        print(f"not played: {len(loads)} scenarios with a load, which `fumble load` plays", file=sys.stderr)
-    return [scenario for scenario in scenarios if scenario.load is None]
 
 
 def writable(path: str | None) -> Path | None:
@@ -180,16 +133,6 @@ def show(summary: Summary, output: str) -> None:
         columns = shutil.get_terminal_size((110, 24)).columns
         colour = terminal.colour_wanted(sys.stdout, os.environ)
         say(terminal.render(summary, columns=columns, colour=colour))
-
-
-def say(text: str) -> None:
-    """To stdout, at once: an error message must not come before the results."""
-    try:
-        print(text, end="", flush=True)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise Refused(f"cannot write to stdout: {error.strerror}; send it elsewhere", Exit.INTERNAL) from None
 
 
 def exit_code(summary: Summary) -> Exit:

@@ -11,7 +11,7 @@ from pathlib import Path
 from reports import json_report, junit
 from reports.model import RunReport, Summary
 from reports.progress import Progress
-from sim import commands
+from sim import commands, selection
 from sim.cli import DEFAULT_TIME_SCALE
 from sim.exits import Exit, Refused
 from sim.foreign_options import named
@@ -24,7 +24,7 @@ from sim.worlds.live.session import LiveSession, live_session
 
 def live(options: argparse.Namespace) -> Exit:
     """Play scenarios one after another, report, judge. However it ends, what was played is reported."""
-    scenarios = commands.with_steps(commands.load(options.scenario))
+    scenarios = selection.with_steps(selection.load(options.scenario))
     foreign = named(options)
     if options.time_scale is None:
         options.time_scale = DEFAULT_TIME_SCALE if foreign is None else 1.0

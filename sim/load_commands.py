@@ -11,12 +11,13 @@ from pathlib import Path
 
 from reports import load_text
 from reports.html import load_page
-from sim import commands
+from sim import commands, selection
 from sim.exits import Exit, Refused
 from sim.foreign_options import named
 from sim.live_commands import described, introduced, logs_folder
 from sim.scenario.load import Load, Spike
 from sim.scenario.model import AtTime, Scenario
+from sim.stdout import say
 from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.live.foreign import Foreign
 from sim.worlds.live.playable import not_playable
@@ -68,7 +69,7 @@ def load(options: argparse.Namespace) -> Exit:
     except ComponentFailed as error:
         raise Refused(str(error), Exit.INTERNAL) from None
     report = report_of(run, components, options=_again(options, foreign))
-    commands.say(load_text.render_json(report) if options.output == "json" else load_text.render(report))
+    say(load_text.render_json(report) if options.output == "json" else load_text.render(report))
     commands.write(page, load_page.render(report))
     print(f"report: {page}", file=sys.stderr)
     return _exit_of(run)
@@ -104,7 +105,7 @@ def _join(scenario: Scenario, options: argparse.Namespace) -> Exit:
 
 
 def _scenario(path: str) -> tuple[Scenario, Load]:
-    scenarios = commands.load([path])
+    scenarios = selection.load([path])
     if len(scenarios) > 1:
         raise Refused(f"{path} has {len(scenarios)} scenarios; name the one whose load is to be played", Exit.USAGE)
     (scenario,) = scenarios

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from sim import interrupts
 
-from .fumble_process import GOOD, Command, fumble, started
+from .fumble_process import GOOD, REPOSITORY, Command, fumble, started
 
 PROMPT_S = 15.0
 """On a machine that is busy with other tests; all that was asked for takes longer."""
@@ -56,8 +57,10 @@ def test_an_interrupt_ends_everything_at_once_and_tells_what_was_played(how: str
     assert "Traceback" not in stderr
 
 
-@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
-@pytest.mark.parametrize("after_s", [0.0, 0.1, 0.2, 0.4, 0.8, 1.2])
+@pytest.mark.parametrize(
+    ("after_s", "how"),
+    [(0.0, "Ctrl-C"), (0.0, "SIGTERM"), (0.1, "Ctrl-C"), (0.2, "SIGTERM"), (0.4, "Ctrl-C"), (0.8, "SIGTERM")],
+)
 def test_an_interrupt_at_any_time_leaves_nothing(after_s: float, how: str, folder: Path) -> None:
     with started(MANY, folder=folder) as command:
         command.wait_until_it_catches_signals()
@@ -69,6 +72,24 @@ def test_an_interrupt_at_any_time_leaves_nothing(after_s: float, how: str, folde
         assert command.process.returncode == 130 and "Traceback" not in stderr
         command.assert_nothing_left(within_s=0.0)
     assert "fumble: interrupted" in stderr
+
+
+def test_an_interrupt_between_a_coroutine_and_its_first_step_is_not_complained_about() -> None:
+    program = """
+import os, signal
+from sim import interrupts
+
+async def never(): pass
+
+with interrupts.raised():
+    try:
+        coroutine = never()
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        del coroutine
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_interrupted_replay_leaves_nothing(folder: Path) -> None:
