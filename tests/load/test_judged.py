@@ -306,7 +306,10 @@ def test_together_is_judged_as_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_who_is_judged_together_had_the_same_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of one group's time excuses nothing in a group of another time; a nameless request is nobody else's."""
+    """A fault of one group's time excuses nothing in a group of another time; a nameless request is nobody else's.
+
+    And a listing of the end that tells of one group is not asked about others.
+    """
     seen = []
 
     def judged(groups: Sequence[Group], *_: object) -> Judged:
@@ -321,8 +324,13 @@ def test_who_is_judged_together_had_the_same_faults(monkeypatch: pytest.MonkeyPa
         ("g", "operation", "", ("op", "send", "a", {}, at_s, at_s, "open", None, None, None)) for at_s in times_s
     ]
     request: Fact = ("", "contact", "", '[[302.0, "agent1", 1, "opened"]]')
-    judge.tally_of((group_of([fact], given) for fact in (*operations, request)), given)
-    assert seen == [[0.0, 10.0], [45.0, 130.0], [300.0, 301.0], [302.0]]
+    listed: Fact = ("g", "state", "", ("ann", {"delegation_id": "d", "status": "completed"}))
+    groups = [group_of([fact], given) for fact in (*operations, request)]
+    judge.tally_of([*groups, group_of([operations[-1], listed], given)], given)
+    assert seen == [[0.0, 10.0], [45.0, 130.0], [300.0, 301.0], [302.0], [301.0]]
+    seen.clear()
+    judge.tally_of([group_of([operations[-1], listed], given), groups[-2]], given)
+    assert seen == [[301.0], [301.0]]
 
 
 # --- what is missing ---------------------------------------------------------------------------------------------
