@@ -23,7 +23,7 @@ def test_noise_is_what_is_worse_without_a_blip() -> None:
 
 
 def test_capacity_is_of_the_time_in_which_all_are_at_work() -> None:
-    assert completed_a_second({"seconds": SECONDS, "duration_s": 6.0}) == (12 + 13 + 14 + 15) / 4
+    assert completed_a_second({"seconds": SECONDS, "duration_s": 6.0}) == (13 + 14 + 15) / 3
 
 
 def test_nothing_of_nothing_has_met_its_target() -> None:
