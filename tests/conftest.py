@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from sim.worlds.components.live_postgres import LivePostgres
     from sim.worlds.components.postgres import EmbeddedPostgres
 
 
@@ -18,3 +20,23 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
 
     with embedded_postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def live_server() -> Iterator[LivePostgres]:
+    """A Postgres as a live world has it, for one module."""
+    from sim.worlds.components import live_postgres
+    from sim.worlds.components.run_record import record_of_this_process
+
+    with live_postgres.obtained("embedded", record=record_of_this_process()) as obtained:
+        yield obtained
+
+
+@pytest.fixture
+def live_database(live_server: LivePostgres) -> Iterator[str]:
+    """A fresh database there; its DSN."""
+    from sim.worlds.components import live_postgres
+
+    name = asyncio.run(live_postgres.create_database(live_server))
+    yield live_server.dsn_of(name)
+    asyncio.run(live_postgres.drop_database(live_server, name))

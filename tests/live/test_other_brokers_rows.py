@@ -10,7 +10,6 @@ import asyncio
 import json
 import sys
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +17,8 @@ import asyncpg
 import pytest
 
 from reference_impl.config import Config
-from sim.worlds.components import live_postgres
 from sim.worlds.components.live_postgres import LivePostgres
 from sim.worlds.components.processes import ComponentFailed, Port
-from sim.worlds.components.run_record import record_of_this_process
 from sim.worlds.live.broker_process import environment_of
 from sim.worlds.live.foreign_rows import ForeignRows
 
@@ -59,23 +56,8 @@ expect:
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[LivePostgres]:
-    """A Postgres of this module."""
-    with live_postgres.obtained("embedded", record=record_of_this_process()) as obtained:
-        yield obtained
-
-
-@pytest.fixture
-def database(server: LivePostgres) -> Iterator[str]:
-    """A fresh database of the broker."""
-    name = asyncio.run(live_postgres.create_database(server))
-    yield server.dsn_of(name)
-    asyncio.run(live_postgres.drop_database(server, name))
-
-
 def test_rows_are_judged_and_the_link_to_the_database_is_struck(
-    tmp_path: Path, server: LivePostgres, database: str
+    tmp_path: Path, live_server: LivePostgres, live_database: str
 ) -> None:
     broker, way = Port(), Port()
     config = Config(
@@ -84,7 +66,9 @@ def test_rows_are_judged_and_the_link_to_the_database_is_struck(
         environment="development",
         allow_loopback=True,
         retry_delay_s=1.0,
-        database_url=server.dsn_of(database.rpartition("/")[2].partition("?")[0], address=("127.0.0.1", way.number)),
+        database_url=live_server.dsn_of(
+            live_database.rpartition("/")[2].partition("?")[0], address=("127.0.0.1", way.number)
+        ),
     )
     told = adapter(
         tmp_path,
@@ -99,7 +83,7 @@ def test_rows_are_judged_and_the_link_to_the_database_is_struck(
     )
     stories = story(tmp_path, "lost_commit", LOST_COMMIT), story(tmp_path, "power_cut", POWER_CUT)
     url = f"http://127.0.0.1:{broker.number}"
-    code, runs = played(*stories, "--broker-url", url, "--adapter", told, "--database-url", database)
+    code, runs = played(*stories, "--broker-url", url, "--adapter", told, "--database-url", live_database)
     for port in (broker, way):
         port.release()
     # Which delivery modes it read, only its own queries tell.
@@ -136,11 +120,11 @@ def executed(database: str, *statements: str) -> None:
     asyncio.run(execute())
 
 
-def test_rows_of_other_runs_are_left_out(database: str) -> None:
+def test_rows_of_other_runs_are_left_out(live_database: str) -> None:
     mine, foreign = str(uuid.uuid4()), str(uuid.uuid4())
     for owner in (mine, foreign):
         executed(
-            database,
+            live_database,
             f"INSERT INTO workspaces (id, name) VALUES ('{owner}', 'w')",
             "INSERT INTO activity_logs (id, workspace_id, activity_type, method, status, created_at, request_body) "
             f"VALUES (gen_random_uuid(), '{owner}', 'delegation', 'delegate', 'pending', now(), "
@@ -148,7 +132,7 @@ def test_rows_of_other_runs_are_left_out(database: str) -> None:
             "INSERT INTO delegations (delegation_id, caller_id, callee_id, task_preview, status, deadline, created_at, "
             f"updated_at) VALUES ('of {owner}', '{uuid.uuid4()}', '{owner}', 't', 'queued', now(), now(), now())",
         )
-    rows, statuses = rows_of(database, mine)
+    rows, statuses = rows_of(live_database, mine)
     assert {name: len(those) for name, those in rows.items()} == {
         "activity_logs": 1,
         "delegations": 1,
@@ -159,10 +143,10 @@ def test_rows_of_other_runs_are_left_out(database: str) -> None:
     assert statuses == {f"of {mine}": "pending"}
 
 
-def test_a_table_or_column_that_is_missing_is_not_observed(database: str) -> None:
+def test_a_table_or_column_that_is_missing_is_not_observed(live_database: str) -> None:
     mine = str(uuid.uuid4())
     executed(
-        database,
+        live_database,
         "DROP TABLE a2a_queue CASCADE",
         "ALTER TABLE delegations DROP COLUMN result_preview CASCADE",
         "ALTER TABLE activity_logs DROP COLUMN seq CASCADE",
@@ -173,15 +157,15 @@ def test_a_table_or_column_that_is_missing_is_not_observed(database: str) -> Non
             for number in (1, 3, 2)
         ),
     )
-    rows, _ = rows_of(database, mine)
+    rows, _ = rows_of(live_database, mine)
     assert set(rows) == {"activity_logs", "structure_events", "workspaces"}
     assert [row["summary"] for row in rows["activity_logs"]] == ["3", "2", "1"]
     assert "seq" not in rows["activity_logs"][0]
 
 
-def test_nothing_can_be_written(database: str) -> None:
+def test_nothing_can_be_written(live_database: str) -> None:
     async def write() -> None:
-        rows = ForeignRows(database)
+        rows = ForeignRows(live_database)
         await rows.connect()
         try:
             await rows._asked().execute("DELETE FROM workspaces")
@@ -192,8 +176,11 @@ def test_nothing_can_be_written(database: str) -> None:
         asyncio.run(write())
 
 
-def test_a_database_that_cannot_be_read_is_told_of_without_its_password(server: LivePostgres) -> None:
-    named = replace(server, dsn=server.dsn.replace("@", ":hunter2@") if ":" not in server.dsn[13:] else server.dsn)
+def test_a_database_that_cannot_be_read_is_told_of_without_its_password(live_server: LivePostgres) -> None:
+    named = replace(
+        live_server,
+        dsn=live_server.dsn.replace("@", ":hunter2@") if ":" not in live_server.dsn[13:] else live_server.dsn,
+    )
     with pytest.raises(ComponentFailed) as failure:
         asyncio.run(ForeignRows(named.dsn_of("is_not_there")).connect())
     assert "cannot be read" in str(failure.value) and "is_not_there" in str(failure.value)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,7 @@ import asyncpg
 import pytest
 
 from reference_impl.config import Config
-from sim.worlds.components import live_postgres
-from sim.worlds.components.live_postgres import LivePostgres
 from sim.worlds.components.processes import ComponentFailed, Port
-from sim.worlds.components.run_record import record_of_this_process
 from sim.worlds.live.broker_process import environment_of
 from sim.worlds.live.foreign_rows import ForeignRows
 from sim.worlds.load import rows as tables
@@ -147,22 +144,7 @@ def test_what_it_cannot_be_asked_for_is_refused(tmp_path: Path, change: tuple[st
 # --- with its tables ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[LivePostgres]:
-    """A Postgres of this module."""
-    with live_postgres.obtained("embedded", record=record_of_this_process()) as obtained:
-        yield obtained
-
-
-@pytest.fixture
-def database(server: LivePostgres) -> Iterator[str]:
-    """A fresh database; its DSN."""
-    name = asyncio.run(live_postgres.create_database(server))
-    yield server.dsn_of(name)
-    asyncio.run(live_postgres.drop_database(server, name))
-
-
-def test_with_its_tables_everything_is_judged_and_other_runs_are_not_seen(tmp_path: Path, database: str) -> None:
+def test_with_its_tables_everything_is_judged_and_other_runs_are_not_seen(tmp_path: Path, live_database: str) -> None:
     broker = Port()
     config = Config(
         host="127.0.0.1",
@@ -170,11 +152,11 @@ def test_with_its_tables_everything_is_judged_and_other_runs_are_not_seen(tmp_pa
         environment="development",
         allow_loopback=True,
         retry_delay_s=0.5,
-        database_url=database,
+        database_url=live_database,
     )
     told = {"command": [sys.executable, "-m", "reference_impl"], "env": environment_of(config)}
     adapter = json.dumps({**told, "durations": {"retry_delay": "500ms", "settle": "30s"}})
-    arguments = ("--broker-url", f"http://127.0.0.1:{broker.number}", "--database-url", database)
+    arguments = ("--broker-url", f"http://127.0.0.1:{broker.number}", "--database-url", live_database)
     for _ in range(2):
         done, report = under_load(tmp_path, *arguments, scenario=EVERYTHING, adapter=adapter)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -202,12 +184,12 @@ INSERT INTO activity_logs SELECT 'row' || n, CASE WHEN n % 2 = 0 THEN '{MINE}' E
 """What a broker might have that keeps JSON as text and times without a zone, and no order within one instant."""
 
 
-def test_poor_tables_are_read_like_rich_ones(database: str) -> None:
+def test_poor_tables_are_read_like_rich_ones(live_database: str) -> None:
     async def read() -> tuple[list[Any], bool]:
-        session = await asyncpg.connect(database)
+        session = await asyncpg.connect(live_database)
         await session.execute(POOR)
         await session.close()
-        seen = ForeignRows(database)
+        seen = ForeignRows(live_database)
         await seen.connect()
         try:
             theirs = seen.tables([MINE])
@@ -222,12 +204,12 @@ def test_poor_tables_are_read_like_rich_ones(database: str) -> None:
     assert all(row["created_at"].endswith("+00:00") and row["request_body"]["task"] == "it" for row in kept)
 
 
-def test_tables_that_lack_something_are_refused_by_name(database: str) -> None:
+def test_tables_that_lack_something_are_refused_by_name(live_database: str) -> None:
     async def read() -> None:
-        session = await asyncpg.connect(database)
+        session = await asyncpg.connect(live_database)
         await session.execute(POOR + "DROP TABLE a2a_queue; ALTER TABLE workspaces DROP last_heartbeat_at")
         await session.close()
-        seen = ForeignRows(database)
+        seen = ForeignRows(live_database)
         await seen.connect()
         try:
             seen.tables([MINE])
