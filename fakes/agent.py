@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -80,7 +81,9 @@ class Agent:
     async def start(self, host: str, port: int = 0) -> None:
         """Listen; port 0 picks a free one. Raises OSError if the address cannot be had."""
         self._server = web.Server(self._handle, access_log=None)
-        self._listener = await asyncio.get_running_loop().create_server(self._server, host, port)
+        # Bound here, as asyncio would look the host up in tasks of their own.
+        bound = socket.create_server((host, port))
+        self._listener = await asyncio.get_running_loop().create_server(self._server, sock=bound)
 
     async def stop(self) -> None:
         """Stop listening and end all connections, answered or not."""
@@ -136,16 +139,14 @@ class Agent:
     async def _send(self, request: web.BaseRequest, answer: Answer, saw: AgentSaw) -> web.StreamResponse:
         if answer.after_s:
             await asyncio.sleep(answer.after_s)
-        saw = replace(
-            saw, status=answer.status, restarting=answer.restarting, rpc_error=answer.rpc_error, text=answer.text
-        )
+        observe = _telling(self._observe, saw, answer)
         if answer.cut_at_bytes is None and not answer.duration_s:
             whole = web.Response(
                 status=answer.status, body=answer.body, headers=answer.headers, content_type=answer.content_type
             )
             await whole.prepare(request)
             await whole.write_eof()
-            self._observe(replace(saw, stage="answered", body_bytes=len(answer.body)))
+            observe("answered", len(answer.body))
             return whole
         response = web.StreamResponse(status=answer.status, headers=answer.headers)
         response.content_type = answer.content_type
@@ -160,13 +161,32 @@ class Agent:
                 await asyncio.sleep(answer.duration_s / answer.pieces)
             await response.write(piece)
             if answer.duration_s and number == 0:
-                self._observe(replace(saw, stage="answering", body_bytes=len(piece)))
+                observe("answering", len(piece))
         if answer.cut_at_bytes is not None:
-            self._observe(replace(saw, stage="cut", body_bytes=len(sent)))
+            observe("cut", len(sent))
             return await _hang_up(request, response, answer.ending)
         await response.write_eof()
-        self._observe(replace(saw, stage="answered", body_bytes=len(sent)))
+        observe("answered", len(sent))
         return response
+
+
+def _telling(observe: Callable[[AgentSaw], None], saw: AgentSaw, answer: Answer) -> Callable[[Stage, int], None]:
+    """What tells of a stage of this answer, and of so many bytes of its body."""
+
+    def tell(stage: Stage, body_bytes: int) -> None:
+        observe(
+            replace(
+                saw,
+                stage=stage,
+                body_bytes=body_bytes,
+                status=answer.status,
+                restarting=answer.restarting,
+                rpc_error=answer.rpc_error,
+                text=answer.text,
+            )
+        )
+
+    return tell
 
 
 def _pieces(body: bytes, count: int) -> list[bytes]:

@@ -173,6 +173,8 @@ class Store:
                 self._url,
                 # Should we vanish in mid-transaction, the row locks must not stay behind for long.
                 server_settings={"idle_in_transaction_session_timeout": f"{round(self._timeout_s * 2000)}ms"},
+                # Our statements are few and stay the same: none needs a timer that forgets it.
+                max_cached_statement_lifetime=0,
             )
         except ValueError:
             # No try will ever understand this URL. What the error says may quote the password.

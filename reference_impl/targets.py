@@ -7,6 +7,7 @@ connects, so a name cannot be harmless when checked and internal when used.
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import socket
 
@@ -14,6 +15,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Judged = tuple[_Address, bool]
+_HOSTS_KNOWN = 1024
 
 # Nowhere can an agent live here: link-local (with the metadata services of clouds), documentation (TEST-NETs),
 # carrier NAT, multicast, unspecified, reserved. `fd00:ec2::254` is a metadata service among private addresses.
@@ -47,12 +50,11 @@ class TargetResolver(AbstractResolver):
             raise UnsafeTarget("not a URL") from None
         if parsed.scheme not in ("http", "https") or not host or port is None:
             raise UnsafeTarget("not an http or https URL with a host")
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
+        literal = _judged(host)
+        if literal is None:
             await self.resolve(host, port, socket.AF_UNSPEC)
         else:
-            self._admit(address)
+            self._admit(literal)
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -65,7 +67,9 @@ class TargetResolver(AbstractResolver):
         results: list[ResolveResult] = []
         for found_family, _, proto, _, sockaddr in found:
             address = str(sockaddr[0])
-            self._admit(ipaddress.ip_address(address.partition("%")[0]))
+            literal = _judged(address.partition("%")[0])
+            assert literal is not None, "a name resolves to addresses"
+            self._admit(literal)
             results.append(
                 ResolveResult(
                     hostname=host,
@@ -81,12 +85,22 @@ class TargetResolver(AbstractResolver):
     async def close(self) -> None:
         """Nothing is held."""
 
-    def _admit(self, address: _Address) -> None:
-        plain = _meant(address)
-        if any(plain in network for network in _NEVER if network.version == plain.version):
+    def _admit(self, literal: _Judged) -> None:
+        plain, may_be_ever = literal
+        if not may_be_ever:
             raise UnsafeTarget(f"{plain} is no agent's address")
         if not (self._allow_loopback or plain.is_global):
             raise UnsafeTarget(f"{plain} is not publicly routable")
+
+
+@functools.lru_cache(_HOSTS_KNOWN)
+def _judged(host: str) -> _Judged | None:
+    """The address that `host` stands for, and whether an agent can live there at all; None for a name."""
+    try:
+        plain = _meant(ipaddress.ip_address(host))
+    except ValueError:
+        return None
+    return plain, not any(plain in network for network in _NEVER if network.version == plain.version)
 
 
 def _meant(address: _Address) -> _Address:

@@ -54,7 +54,8 @@ def parse_json(raw: bytes | str) -> Any:
     """
     text = raw.decode() if isinstance(raw, bytes) else raw
     try:
-        return _storable(_DECODER.decode(text), _MAX_DEPTH)
+        value = _DECODER.decode(text)
+        return value if _is_plain(text) else _storable(value, _MAX_DEPTH)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -69,6 +70,11 @@ def parse_object(raw: bytes | str) -> dict[str, Any]:
 
 def dump_json(value: Any) -> str:
     return _ENCODER.encode(value)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether JSON is storable by its looks alone: nothing in it is escaped, and it has too few brackets to be deep."""
+    return "\\u" not in text and not _UNSTORABLE.search(text) and text.count("{") + text.count("[") < _MAX_DEPTH
 
 
 def _storable(value: Any, depth: int) -> Any:

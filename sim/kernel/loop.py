@@ -19,6 +19,7 @@ import logging
 import socket as real_socket
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from sim.kernel.entropy import Streams
@@ -37,6 +38,7 @@ INSTANTS_PER_COLLECTION = 50_000
 
 EXECUTOR_LATENCY_NS = 2_000_000
 _TIMERS_TO_SWEEP = 100
+_new_handle = SimHandle.__new__
 
 
 class SimLoop(ReadinessLoop):
@@ -79,7 +81,11 @@ class SimLoop(ReadinessLoop):
         """First in, first out."""
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        handle = SimHandle(callback, args, context)
+        # Without a constructor of its own, whose call would cost more than all the rest of this.
+        handle = _new_handle(SimHandle)
+        handle._callback = callback
+        handle._args = args
+        handle._context = copy_context() if context is None else context
         self._ready.append(handle)
         return handle
 
@@ -143,7 +149,7 @@ class SimLoop(ReadinessLoop):
         context: contextvars.Context | None,
     ) -> SimTimer:
         timer = SimTimer(when_ns, callback, args, self, context)
-        owner = owner_of(timer._context)
+        owner = timer._context.get(RUNNING) or owner_of(timer._context)
         # Equal on one node, so that its timers keep their order; drawn anew for each instant between nodes.
         tie = 0 if owner is None else (owner.salt * (when_ns | 1) >> 24) & 0xFFFF
         self._sequence = sequence = self._sequence + 1
@@ -196,8 +202,7 @@ class SimLoop(ReadinessLoop):
                 rounds = 0
                 waiting = len(ready)
             # One round: what is ready now. What these callbacks make ready belongs to the next round.
-            while waiting:
-                waiting -= 1
+            for _ in range(waiting):
                 handle = take()
                 callback = handle._callback
                 if callback is None or (self._screening and not self._may_run(handle)):
@@ -234,10 +239,13 @@ class SimLoop(ReadinessLoop):
     def _advance(self) -> None:
         """Jump to the next instant."""
         heap = self._heap
-        while heap and type(heap[0][3]) is SimTimer and heap[0][3].cancelled():
+        while heap:
+            what = heap[0][3]
+            if type(what) is not SimTimer or what._callback is not None:
+                break
             heapq.heappop(heap)
             self._cancelled_timers -= 1
-        if not heap:
+        else:
             raise Deadlock(
                 f"deadlock at virtual time {self.elapsed_s():.6f} s: nothing is ready, no timer is armed, "
                 f"no segment is under way.\n{self.waiting()}"
@@ -248,9 +256,10 @@ class SimLoop(ReadinessLoop):
             raise HorizonReached(
                 f"the run is not over at its horizon of {horizon_s:g} virtual seconds.\n{self.waiting()}"
             )
-        self.now_ns = max(now_ns, self.now_ns)
-        self._instants += 1
-        if self._instants % INSTANTS_PER_COLLECTION == 0:
+        if now_ns > self.now_ns:
+            self.now_ns = now_ns
+        self._instants = instants = self._instants + 1
+        if instants % INSTANTS_PER_COLLECTION == 0:
             gc.collect()
         self._fire()
 
@@ -328,6 +337,14 @@ class SimLoop(ReadinessLoop):
         """Resolve a node's name, after a latency."""
         await asyncio.sleep(self.streams["network"].random() * 1e-3)
         return self.resolve(host, port, family, type, proto, flags)
+
+    async def _ensure_resolved(self, address: Any, *, loop: Any, **hints: Any) -> list[Any]:
+        """As in the base class, which would first ask of every name whether it can be read as an address."""
+        host, port = address[:2]
+        known = where.network.known(host)
+        if known is None:
+            return await super()._ensure_resolved(address, loop=loop, **hints)  # type: ignore[misc,no-any-return]
+        return self.resolve(host, port) if known == host else await self.getaddrinfo(host, port, **hints)
 
     def resolve(
         self, host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0

@@ -95,6 +95,10 @@ class Network:
             raise real_socket.gaierror(real_socket.EAI_NONAME, "Name or service not known")
         return known
 
+    def known(self, host: Any) -> str | None:
+        """The address of a host of this network, which may be given by its name or its address; None for others."""
+        return self._addresses.get(host)
+
     def observe(self, host: str, port: int, observer: Callable[[], Observer]) -> None:
         """Let `observer()` see each connection to `host:port` as its client does: (is_reply, bytes), in order."""
         self._observers[self.resolve(host, "127.0.0.1"), port] = observer

@@ -23,11 +23,10 @@ class Trace:
         self._update = self._digest.update
         self.segments = 0
 
-    def segment(self, at_ns: int, connection: int, kind: int, payload: bytes | bytearray | memoryview) -> None:
+    def segment(self, at_ns: int, connection: int, kind: int, payload: bytes) -> None:
         """Take in one delivered segment; `kind` tells data, SYN, FIN and RST and the two directions apart."""
         self.segments += 1
-        self._update(_HEADER(at_ns, connection, kind, len(payload)))
-        self._update(payload)
+        self._update(_HEADER(at_ns, connection, kind, len(payload)) + payload)
 
     def hexdigest(self) -> str:
         """The hash so far, 32 hexadecimal digits."""

@@ -8,12 +8,17 @@ far enough to tell which execution selects `delivery_mode`, for which workspace,
 from __future__ import annotations
 
 import re
+import struct
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 
 _MARK = b"delivery_mode"
 _SELECT = re.compile(rb"^\s*(select|with)\b", re.IGNORECASE)
+_PARSE, _BIND, _EXECUTE, _QUERY = b"PBEQ"
+_DATA_ROW, _READY = b"DZ"
+_ENDS, _ENDS_WELL = b"CsEI", b"Cs"
+_HEADER = struct.Struct(">BI")
 _MODES = {b"push": "push", b"poll": "poll"}
 
 Report = Callable[[str, str | None], None]
@@ -39,9 +44,8 @@ class ModeReadObserver:
         traffic, nearly all of it, costs one search. Clients write whole messages and wait for answers, so such a write
         starts at a message's first byte with nothing outstanding.
         """
-        names = self._reading_statements
         if not self._following:
-            if is_reply or not (_MARK in data or (names and any(name in data for name in names))):
+            if is_reply or not (_MARK in data or any(map(data.__contains__, self._reading_statements))):
                 return
             self._following = True
         if is_reply:
@@ -54,32 +58,32 @@ class ModeReadObserver:
                 self._asked(kind, body)
 
     def _asked(self, kind: int, body: bytes) -> None:
-        if kind == ord("P"):
+        if kind == _PARSE:
             name, _, rest = body.partition(b"\0")
             query = rest.partition(b"\0")[0]
             if _MARK in query and _SELECT.match(query):
                 self._reading_statements[name] = None
             else:
                 self._reading_statements.pop(name, None)
-        elif kind == ord("B"):
+        elif kind == _BIND:
             statement = body.split(b"\0", 2)[1]
             self._bound = _workspace_of(body) if statement in self._reading_statements else None
-        elif kind == ord("E"):
+        elif kind == _EXECUTE:
             self._executions.append(self._bound)
-        elif kind == ord("Q"):
+        elif kind == _QUERY:
             self._executions.append(None)
 
     def _replied(self, kind: int, body: bytes) -> None:
-        if kind == ord("D"):
+        if kind == _DATA_ROW:
             if self._executions and self._executions[0] is not None:
                 self._mode = next((_MODES[value] for value in _values(body, 2, 4) if value in _MODES), None)
-        elif kind in b"CsEI" and self._executions:
+        elif kind in _ENDS and self._executions:
             # Complete, suspended after the rows that were asked for, failed, or empty: the execution is over.
             workspace_id = self._executions.popleft()
-            if workspace_id is not None and kind in b"Cs":
+            if workspace_id is not None and kind in _ENDS_WELL:
                 self._report(workspace_id, self._mode)
             self._mode = None
-        elif kind == ord("Z"):
+        elif kind == _READY:
             self._following = False
             self._executions.clear()
             self._received.clear()
@@ -89,10 +93,11 @@ def _messages(buffer: bytearray) -> Iterator[tuple[int, bytes]]:
     """Take the complete messages off the front of `buffer`."""
     start = 0
     while len(buffer) - start >= 5:
-        end = start + 1 + int.from_bytes(buffer[start + 1 : start + 5], "big")
+        kind, size = _HEADER.unpack_from(buffer, start)
+        end = start + 1 + size
         if len(buffer) < end:
             break
-        yield buffer[start], bytes(buffer[start + 5 : end])
+        yield kind, bytes(buffer[start + 5 : end])
         start = end
     del buffer[:start]
 

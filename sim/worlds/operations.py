@@ -98,7 +98,8 @@ class Memory:
 def request_for(operation: Operation, memory: Memory) -> Request:
     """The HTTP request of an operation. Raises `NotPossible`."""
     request = _REQUESTS[type(operation)](operation, memory)
-    return replace(request, headers={**request.headers, **memory.dialect.shown_by(request.sender)})
+    shown = memory.dialect.shown_by(request.sender)
+    return replace(request, headers={**request.headers, **shown}) if shown else request
 
 
 def _delegate(step: Delegate, memory: Memory) -> Request:

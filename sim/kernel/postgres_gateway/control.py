@@ -88,11 +88,14 @@ class ControlSession:
         error: SqlError | None = None
         buffer = b""
         while True:
-            whole = 0
-            for kind, body in wire.frames(buffer):
-                if len(body) < wire.WORD.unpack_from(buffer, whole + 1)[0] - 4:
+            whole, end = 0, len(buffer)
+            while whole + 5 <= end:
+                kind, length = wire.HEADER.unpack_from(buffer, whole)
+                after = whole + 1 + length
+                if after > end:
                     break
-                whole += 5 + len(body)
+                body = buffer[whole + 5 : after]
+                whole = after
                 if kind == 68:  # D
                     rows.append(_row(body))
                 elif kind == 90:  # Z

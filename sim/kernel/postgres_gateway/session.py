@@ -146,24 +146,21 @@ class Session(asyncio.Protocol):
             self._gateway.waits.park(self)
 
     def _checked(self, marks: list[Mark], batch: bytes) -> bytes:
-        """The batch, refused statements replaced by one that cannot be parsed."""
-        parts: list[bytes] = []
-        refusal: str | None = None
+        """The batch, its first refused statement replaced by one that cannot be parsed."""
+        allowed = batch
         for kind, at, end in marks:
-            part = batch[at:end]
-            if kind in (_QUERY, _PARSE):
-                sql_at = 5 if kind == _QUERY else part.index(0, 5) + 1
-                sql = part[sql_at : part.index(0, sql_at)]
-                text = examine(sql)
-                self._marked = self._marked or (text.marks_session and sql != RESET_QUERY)
-                if text.refusal is not None and refusal is None:
-                    refusal = text.refusal
-                    part = wire.frame(part[:1], part[5:sql_at] + _UNPARSABLE + part[sql_at + len(sql) :])
-            parts.append(part)
-        if refusal is None:
-            return batch
-        self.backend.refusal = wire.error_response("ERROR", "0A000", f"fumble: {refusal}")
-        return b"".join(parts)
+            if kind not in (_QUERY, _PARSE):
+                continue
+            sql_at = at + 5 if kind == _QUERY else batch.index(0, at + 5) + 1
+            sql_end = batch.index(0, sql_at)
+            sql = batch[sql_at:sql_end]
+            text = examine(sql)
+            self._marked = self._marked or (text.marks_session and sql != RESET_QUERY)
+            if text.refusal is not None and allowed is batch:
+                self.backend.refusal = wire.error_response("ERROR", "0A000", f"fumble: {text.refusal}")
+                body = batch[at + 5 : sql_at] + _UNPARSABLE + batch[sql_end:end]
+                allowed = batch[:at] + wire.frame(batch[at : at + 1], body) + batch[end:]
+        return allowed
 
     # from the backend's reply to the client
 
