@@ -79,7 +79,7 @@ class Plan:
 
 
 FULL = Plan(capacity_s=20, load_s=60, every_s=10, blip_s=2, floor=1500)
-QUICK = Plan(capacity_s=4, load_s=9, every_s=4, blip_s=1, floor=60)
+QUICK = Plan(capacity_s=3, load_s=6, every_s=3, blip_s=1, floor=60)
 
 Report = Mapping[str, Any]
 
