@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from sim.worlds.components.postgres import memory
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "sim.cli")
 MARK = "FUMBLE_TEST_MARK"
@@ -43,7 +45,7 @@ def started(
     environment: Mapping[str, str] = {},
 ) -> Iterator[Command]:
     """The command, running; killed at the end of the block if it still does."""
-    with tempfile.TemporaryDirectory(prefix="fumble-t-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="fumble-t-", dir=memory()) as temporary:
         os.chmod(temporary, 0o711)  # Postgres may run as another user
         mark = uuid.uuid4().hex
         process = subprocess.Popen(

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,30 @@ def test_a_temporary_folder_with_a_long_path_is_avoided(tmp_path: Path, monkeypa
     with embedded_postgres() as server:
         assert not server.socket_dir.startswith(str(long))
     assert not list(long.iterdir())
+
+
+IN_MEMORY = postgres.memory()
+
+
+@pytest.mark.skipif(IN_MEMORY is None, reason="this machine does not permit files in memory, or few")
+def test_files_are_in_memory_unless_clients_may_bring_much_or_the_user_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with embedded_postgres() as small, embedded_postgres(listen_tcp=True) as large:
+        assert Path(small.socket_dir).parent == Path(IN_MEMORY or "") != Path(large.socket_dir).parent
+    monkeypatch.setenv("TMPDIR", "/tmp")
+    with embedded_postgres() as told:
+        assert Path(told.socket_dir).parent == Path("/tmp")
+
+
+def test_little_memory_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(postgres, "_ROOM_BYTES", 1 << 60)
+    assert postgres.memory() is None
+    with embedded_postgres() as server:
+        assert Path(server.socket_dir).parent == Path(tempfile.gettempdir())
 
 
 def test_a_missing_wheel_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:

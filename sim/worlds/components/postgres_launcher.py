@@ -96,11 +96,14 @@ def copied(binaries: Path, folder: str) -> Path:
     return target
 
 
-def settle_in(rungs: list[str], binaries: Path) -> tuple[str, str, Path]:
-    """Make the private folder on the first rung that works: rung, folder, binaries to use."""
+def settle_in(rungs: list[str], places: list[str], binaries: Path) -> tuple[str, str, Path]:
+    """Make the private folder on the first rung that works: rung, folder, binaries to use.
+
+    It is in the first of `places` that is of use, or where temporary folders are.
+    """
     obstacles: list[str] = []
     for rung in rungs:
-        for base in dict.fromkeys((tempfile.gettempdir(), "/tmp")):
+        for base in dict.fromkeys((*places, tempfile.gettempdir(), "/tmp")):
             folder = tempfile.mkdtemp(prefix="fumble-pg-", dir=base)
             usable = binaries
             try:
@@ -211,7 +214,7 @@ def main() -> None:
     os.umask(0o077)
     folder, postmaster = "", None
     try:
-        rung, folder, binaries = settle_in(order["rungs"], Path(order["binaries"]))
+        rung, folder, binaries = settle_in(order["rungs"], order["places"], Path(order["binaries"]))
         if rung != "same":
             become(rung)
         postmaster = start(order, folder, binaries)
