@@ -5,8 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SEEDS ?= 5
 FUZZ_SECONDS ?= 60
-# Many tests mostly wait, for processes and for real time: two workers a core keep it busy.
-WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) * 2 )))
+# Many tests mostly wait, for processes and for real time: three workers a core keep it busy.
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) * 3 )))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # For what is installed and for what it is built with (the second name is that of pip 25.3 and later).
@@ -19,7 +19,7 @@ run: .venv/run
 	$(BIN)/fumble run --seeds $(SEEDS)
 
 test: .venv/dev
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile $(if $(CI),-p tests.no_skips_in_ci)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(if $(CI),-p tests.no_skips_in_ci)
 
 lint: .venv/dev
 	$(BIN)/ruff check .
