@@ -48,7 +48,7 @@ $workspaces
 load:
   duration: ${duration_s}s
   users:
-    - delegator: {count: 16, think: 0s}
+    - delegator: {count: $users, think: 0s}
     - inbox_poller: {think: 1s}
 """)
 _WITH_BLIPS = Template("""title: The database is away again and again, under a steady load
@@ -76,10 +76,12 @@ class Plan:
     blip_s: int
     floor: int
     """Delegations that the floor is given."""
+    users: int = 16
+    """Who never pause; so many bring the broker to its capacity."""
 
 
 FULL = Plan(capacity_s=20, load_s=60, every_s=10, blip_s=2, floor=1500)
-QUICK = Plan(capacity_s=3, load_s=6, every_s=3, blip_s=1, floor=60)
+QUICK = Plan(capacity_s=3, load_s=6, every_s=3, blip_s=1, floor=60, users=2)
 
 Report = Mapping[str, Any]
 
@@ -92,7 +94,7 @@ def measure(quick: bool) -> Iterator[Figure]:
         tempfile.TemporaryDirectory(prefix="fumble-bench-") as temporary,
     ):
         floor = asyncio.run(floor_round(server, "floor", plan.floor))
-        text = _AT_CAPACITY.substitute(workspaces=_WORKSPACES, duration_s=plan.capacity_s)
+        text = _AT_CAPACITY.substitute(workspaces=_WORKSPACES, duration_s=plan.capacity_s, users=plan.users)
         at_capacity = _played(text, server.dsn(), Path(temporary))
         capacity = completed_a_second(at_capacity)
         rate = max(round(SHARE * capacity), 1)
