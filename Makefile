@@ -5,8 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SEEDS ?= 5
 FUZZ_SECONDS ?= 60
-# Many tests mostly wait, for processes and for real time: three workers a core keep it busy.
-WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) * 3 )))
+# Many tests mostly wait, for processes and for real time: two workers a core keep it busy.
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) * 2 )))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # For what is installed and for what it is built with (the second name is that of pip 25.3 and later).
