@@ -75,7 +75,7 @@ class SimulatedWorld:
     async def play(self) -> None:
         """Set everything up, let the player play, leave the history behind."""
         libraries.renew()
-        self._workshop.database.reset(insert_workspaces(self.history.members, self.agent_url))
+        self._workshop.database.reset(*insert_workspaces(self.history.members, self.agent_url))
         node = self._simulation.node
         network = self._simulation.network
         network.install(node("database"), DATABASE_PORT, self._gateway.protocol_factory)

@@ -56,8 +56,8 @@ def members_of(scenario: Scenario) -> dict[str, Member]:
     }
 
 
-def insert_workspaces(members: Mapping[str, Member], agent_url: Callable[[str], str]) -> str:
-    """The statement that makes the workspaces known which the broker knows from the start; empty for none."""
+def insert_workspaces(members: Mapping[str, Member], agent_url: Callable[[str], str]) -> list[str]:
+    """The statement that makes the workspaces known which the broker knows from the start; none for none."""
     known = {name: member for name, member in members.items() if member.delivery != "none"}
     rows = []
     for name, member in known.items():
@@ -69,7 +69,7 @@ def insert_workspaces(members: Mapping[str, Member], agent_url: Callable[[str], 
             f"{above}, {budget})"
         )
     columns = "id, name, status, delivery_mode, url, parent_id, budget_limit"
-    return f"INSERT INTO workspaces ({columns}) VALUES {', '.join(rows)}" if rows else ""
+    return [f"INSERT INTO workspaces ({columns}) VALUES {', '.join(rows)}"] if rows else []
 
 
 def read_rows(document: str) -> dict[str, Sequence[Row]]:

@@ -56,7 +56,7 @@ class Bench:
     @asynccontextmanager
     async def world(self, *, fast: bool = True, seed: int = 1, seed_sql: str = "") -> AsyncIterator[World]:
         vars(asyncpg.connection)["_uid"] = 0
-        self.database.reset(seed_sql)
+        self.database.reset(*filter(None, seed_sql.split("; ")))
         statements: list[Statement] = []
         gateway = Gateway(self.backends, random=random.Random(seed), fast=fast, on_statement=statements.append)
         listener = await asyncio.get_running_loop().create_server(gateway.protocol_factory, "127.0.0.1", 0)

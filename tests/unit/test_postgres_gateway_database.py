@@ -23,10 +23,13 @@ CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
 CREATE SCHEMA other;
 CREATE TABLE other."Odd name" (id serial, x text);
 """
-ROWS = """
-INSERT INTO b VALUES (1, NULL); INSERT INTO a (b) VALUES (1), (1); UPDATE b SET a = 5;
-INSERT INTO parts VALUES (1); INSERT INTO other."Odd name" (x) VALUES ('y'), ('z');
-"""
+ROWS = [
+    "INSERT INTO b VALUES (1, NULL)",
+    "INSERT INTO a (b) VALUES (1), (1)",
+    "UPDATE b SET a = 5",
+    "INSERT INTO parts VALUES (1)",
+    """INSERT INTO other."Odd name" (x) VALUES ('y'), ('z')""",
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def test_rows_are_gone_despite_cycles_and_triggers_and_sequences_restart(databas
     for _ in range(3):
         empty()
         assert database.query(COUNTS) == [("0", "0", "0", "0", "0")]
-        empty(ROWS)
+        empty(*ROWS)
         assert database.query(COUNTS) == [("2", "1", "2", "1", "2")]
         assert database.query("SELECT id FROM a ORDER BY id") == [("5",), ("6",)]
         assert database.query('SELECT id FROM other."Odd name" ORDER BY id') == [("1",), ("2",)]
@@ -103,3 +106,13 @@ def test_changed_schemas_are_looked_at_again(database: Database) -> None:
     assert database.query("SELECT count(*) FROM late") == [("0",)]
     database.query("DROP TABLE late")
     database.schema_changed()
+
+
+def test_a_session_is_asked_more_different_things_than_it_remembers(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.kernel.postgres_gateway.database._STATEMENTS_MAX", 3)
+    for number in [*range(10), *range(10)]:
+        assert database.query(f"SELECT {number}") == [(str(number),)]
+    ((remembered,),) = database.query("SELECT count(*) FROM pg_prepared_statements")
+    assert remembered == "3"

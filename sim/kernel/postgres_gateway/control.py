@@ -1,12 +1,13 @@
 """A blocking session of the harness's own with the real server, text results only.
 
 For what happens outside virtual time: creating and emptying databases, asking who waits for a lock. It is no
-client library: trust authentication on a Unix socket, simple queries, one fixed prepared statement at most.
+client library: trust authentication on a Unix socket, simple queries, and prepared statements without parameters.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from socket import AF_UNIX, SO_RCVTIMEO, SOCK_STREAM, SOL_SOCKET
 from socket import socket as _RealSocket
 
@@ -63,11 +64,17 @@ class ControlSession:
 
     def prepare(self, name: str, sql: str) -> bytes:
         """Prepare ``sql`` (no parameters); the bytes returned are for ``run``."""
-        parse = wire.frame(b"P", f"{name}\0{sql}\0".encode() + b"\0\0")
-        self._sock.sendall(parse + wire.SYNC)
-        self._read(sql, sync_points=1)
-        bind = wire.frame(b"B", f"\0{name}\0".encode() + b"\0" * 6)
-        return bind + wire.frame(b"E", b"\0\0\0\0\0") + wire.SYNC
+        return self.prepare_all(name, [sql])
+
+    def prepare_all(self, name: str, statements: Sequence[str]) -> bytes:
+        """Prepare all of them (no parameters) as one transaction; the bytes returned are for ``run``."""
+        batch = b""
+        for number, sql in enumerate(statements):
+            statement = f"{name}_{number}\0".encode()
+            self._sock.sendall(wire.frame(b"P", statement + sql.encode() + b"\0\0\0") + wire.SYNC)
+            self._read(sql, sync_points=1)
+            batch += wire.frame(b"B", b"\0" + statement + b"\0" * 6) + wire.frame(b"E", b"\0\0\0\0\0")
+        return batch + wire.SYNC
 
     def run(self, prepared: bytes) -> list[Row]:
         self._sock.sendall(prepared)

@@ -85,7 +85,7 @@ class OwnBroker:
     async def start(self, agent_url: Callable[[str], str], database: Address | None) -> None:
         """Put its workspaces into the database, and run it. Raises ComponentFailed."""
         assert self._rows is not None
-        if statement := insert_workspaces(self.members, agent_url):
+        for statement in insert_workspaces(self.members, agent_url):
             await self._rows.execute(statement)
         url = self._postgres.dsn_of(self._database, address=database)
         config = replace(hurried(self._config, self._time_scale), database_url=url)
