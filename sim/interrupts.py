@@ -1,31 +1,60 @@
-"""Ctrl-C and SIGTERM: each is one KeyboardInterrupt, and neither disturbs an ending that has begun."""
+"""Ctrl-C and SIGTERM: each is one KeyboardInterrupt, and neither disturbs an ending that has begun.
+
+A signal may come where Python can raise nothing: in what runs around a fork, in a finaliser. There it would be printed,
+with a traceback, and lost. Such a one comes again a moment later.
+"""
 
 from __future__ import annotations
 
 import signal
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
+from time import monotonic  # the real one, also while a simulation runs
 from types import FrameType
+from typing import TYPE_CHECKING
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+"""The last one is what comes again."""
+_AGAIN_S = 0.005
+_ENDING_S = 1.0
+"""So long an ending takes at most, and is not to be disturbed."""
 
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """Inside the block both signals raise KeyboardInterrupt, except one that our parent told us to ignore (nohup)."""
+    """Inside the block the signals raise KeyboardInterrupt, except one that our parent told us to ignore (nohup).
+
+    One that comes soon after another is the same one. After the block there is nothing left to interrupt: where it
+    was ended by one, others are lost.
+    """
+    heard_s = -inf
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal heard_s
+        if number == signal.SIGALRM or monotonic() - heard_s > _ENDING_S:
+            heard_s = monotonic()
+            _interrupt(number, frame)
+
     heeded = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
-    before = [signal.signal(each, _interrupt) for each in heeded]
+    before = [signal.signal(each, interrupt) for each in heeded]
+    hook, sys.unraisablehook = sys.unraisablehook, _not_raised
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for each, handler in zip(heeded, before, strict=True):
-            signal.signal(each, handler)
+            signal.signal(each, handler if heard_s == -inf else signal.SIG_IGN)
 
 
 @contextmanager
 def ignored() -> Iterator[None]:
-    """Inside the block both signals are lost: for cleaning up, which takes less than a second."""
+    """Inside the block the signals are lost: for cleaning up, which takes less than a second."""
     before = [signal.signal(each, signal.SIG_IGN) for each in SIGNALS]
     try:
         yield
@@ -36,9 +65,9 @@ def ignored() -> Iterator[None]:
 
 @contextmanager
 def delayed() -> Iterator[None]:
-    """Inside the block both signals wait: for what must be done whole. A forked child inherits the delay.
+    """Inside the block the signals wait: for what must be done whole. A forked child inherits the delay.
 
-    Two that have waited are one interrupt: the second would disturb the ending that the first begins.
+    All that have waited are one interrupt: another would disturb the ending that the first begins.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
@@ -60,6 +89,8 @@ def left_to_parent() -> None:
 def by_parent() -> None:
     """In a forked child with something to put away: the first SIGTERM is a KeyboardInterrupt, the only one."""
     signal.signal(signal.SIGTERM, _interrupt_once)
+    signal.signal(signal.SIGALRM, _interrupt)
+    sys.unraisablehook = _not_raised
 
 
 def _interrupt_once(number: int, frame: FrameType | None) -> None:
@@ -71,3 +102,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     # It may come between the making of a coroutine and its first step, and then that is no oversight.
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     raise KeyboardInterrupt
+
+
+def _not_raised(unraisable: UnraisableHookArgs) -> None:
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+    else:
+        sys.__unraisablehook__(unraisable)

@@ -57,7 +57,7 @@ def started(
             text=True,
             env=_environment({"TMPDIR": temporary, MARK: mark, **environment}),
             start_new_session=True,
-            preexec_fn=_heed_interrupts,
+            preexec_fn=heed_interrupts,
         )
         try:
             yield Command(process, mark, Path(temporary))
@@ -159,7 +159,7 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
     return {**own, "XDG_STATE_HOME": state, **more, "PYTHONPATH": path}
 
 
-def _heed_interrupts() -> None:
+def heed_interrupts() -> None:
     """Whoever runs the tests in the background ignores Ctrl-C, and children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -14,7 +14,7 @@ import pytest
 
 from sim import interrupts
 
-from .fumble_process import GOOD, REPOSITORY, Command, fumble, started
+from .fumble_process import GOOD, REPOSITORY, Command, fumble, heed_interrupts, started
 
 PROMPT_S = 15.0
 """On a machine that is busy with other tests; all that was asked for takes longer."""
@@ -74,11 +74,7 @@ def test_an_interrupt_at_any_time_leaves_nothing(after_s: float, how: str, folde
     assert "fumble: interrupted" in stderr
 
 
-def test_an_interrupt_between_a_coroutine_and_its_first_step_is_not_complained_about() -> None:
-    program = """
-import os, signal
-from sim import interrupts
-
+BEFORE_THE_FIRST_STEP = """
 async def never(): pass
 
 with interrupts.raised():
@@ -87,9 +83,56 @@ with interrupts.raised():
         os.kill(os.getpid(), signal.SIGINT)
     except KeyboardInterrupt:
         del coroutine
+        print("heard")
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+AROUND_A_FORK = """
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
+with interrupts.raised():
+    try:
+        if os.fork() == 0: os._exit(0)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("heard")
+"""
+IN_A_FINALISER_OF_A_WORKER = """
+class Left:
+    def __del__(self): os.kill(os.getpid(), signal.SIGTERM)
+
+interrupts.left_to_parent()
+interrupts.by_parent()
+try:
+    Left()
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("heard")
+"""
+AGAIN_WHILE_IT_ENDS = """
+try:
+    with interrupts.raised():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM): os.kill(os.getpid(), number)
+except KeyboardInterrupt:
+    for number in (signal.SIGINT, signal.SIGTERM): os.kill(os.getpid(), number)
+    print("heard")
+"""
+
+
+@pytest.mark.parametrize(
+    "program", [BEFORE_THE_FIRST_STEP, AROUND_A_FORK, IN_A_FINALISER_OF_A_WORKER, AGAIN_WHILE_IT_ENDS]
+)
+def test_an_interrupt_at_any_place_is_heard_once_and_not_complained_about(program: str) -> None:
+    script = "import os, signal, time\nfrom sim import interrupts\n" + program
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=REPOSITORY,
+        preexec_fn=heed_interrupts,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "heard\n", "")
 
 
 def test_an_interrupted_replay_leaves_nothing(folder: Path) -> None:
