@@ -2,12 +2,14 @@
 
 After a time without a database there is a backlog: executions that nobody waits for, hundreds of them, each of many
 pieces. In the order of coming, a request that was just sent would wait for all of it, and callers would feel a blip
-for several times its length. So requests go first.
+for several times its length. So requests go first, and executions have a part of the places only: what they cannot
+take at once, they do not take from the processors either, which is where callers would wait for them next.
 
 That alone would accept more than ever comes to an end, because accepting is one piece and executing about eight. So it
-holds only while the backlog is short. When it is long, executions go first, and callers wait until there is room for
-what they ask: that is what keeps a broker standing which is asked for more than it can do. Neither kind ever waits for
-all of the other: every tenth place is for those who do not go first. Within a kind it is the order of asking.
+holds only while the backlog is short. When it is long, executions go first and everywhere, and callers wait until there
+is room for what they ask: that is what keeps a broker standing which is asked for more than it can do. Neither kind
+ever waits for all of the other: every tenth place is for those who do not go first. Within a kind it is the order of
+asking.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from contextvars import ContextVar
 
 _BACKLOG_MAX = 50
 """For each place, so many pieces of executions may wait before they go first."""
+_EXECUTIONS_SHARE = 0.3
+"""Of the places, for executions while the backlog is short. Half of them is too many: callers feel it for seconds."""
 _OTHERS = 10
 """One place in so many is for those who do not go first. An execution needs about eight, and was one request."""
 _IS_WAITED_FOR: ContextVar[bool] = ContextVar("is_waited_for", default=True)
@@ -29,19 +33,25 @@ def let_others_go_first() -> None:
 
 
 class Places:
-    """`size` places, handed from who is done to who waits."""
+    """`size` places, handed from who is done to who waits. Whoever acquires one releases it, in the same task."""
 
     def __init__(self, size: int) -> None:
         self._free = size
         self._backlog_max = _BACKLOG_MAX * size
         self._requests: deque[asyncio.Future[None]] = deque()
         self._executions: deque[asyncio.Future[None]] = deque()
+        self._executing = 0
+        self._executing_max = max(round(_EXECUTIONS_SHARE * size), 1)
         self._handed_on = 0
 
     def taken_at_once(self) -> bool:
         """Take a place if one is free."""
         if self._free == 0:
             return False
+        if not _IS_WAITED_FOR.get():
+            if self._executing >= self._executing_max:
+                return False
+            self._executing += 1
         self._free -= 1
         return True
 
@@ -61,18 +71,24 @@ class Places:
     def release(self) -> None:
         """Hand a place on."""
         self._handed_on += 1
-        while self._requests or self._executions:
-            turn = self._next().popleft()
+        self._free += 1
+        if not _IS_WAITED_FOR.get():
+            self._executing -= 1
+        while self._free and (waiting := self._next()):
+            turn = waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
-                return
-        self._free += 1
+                self._free -= 1
+                self._executing += waiting is self._executions
 
-    def _next(self) -> deque[asyncio.Future[None]]:
-        """Who has the next turn, of those who wait."""
+    def _next(self) -> deque[asyncio.Future[None]] | None:
+        """Those who wait of whom one has the next turn."""
         first, others = self._requests, self._executions
-        if len(self._executions) > self._backlog_max:
+        long = len(self._executions) > self._backlog_max
+        if long:
             first, others = others, first
         if self._handed_on % _OTHERS == 0:
             first, others = others, first
-        return first or others
+        if not long and self._executing >= self._executing_max:
+            return self._requests or None
+        return first or others or None

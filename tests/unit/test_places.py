@@ -75,12 +75,18 @@ def test_who_gives_up_takes_no_place_along(handed_over: bool) -> None:
     assert played(play) == ["r2"]
 
 
-def test_no_more_than_there_are_places() -> None:
+@pytest.mark.parametrize(
+    ("kind", "asking", "at_once"), [("r", 50, 10), ("x", 50, 3), ("x", 503, 3), ("x", 513, 10), ("x", 2, 2)]
+)
+def test_executions_have_a_part_of_the_places_until_their_backlog_is_long(kind: str, asking: int, at_once: int) -> None:
+    """Of ten places. A backlog of 500 is still short, and what has a place is not in it."""
     inside, most = 0, 0
 
     async def play(places: Places, order: list[str]) -> None:
         async def stay() -> None:
             nonlocal inside, most
+            if kind == "x":
+                let_others_go_first()
             await places.acquire()
             inside += 1
             most = max(most, inside)
@@ -88,7 +94,18 @@ def test_no_more_than_there_are_places() -> None:
             inside -= 1
             places.release()
 
-        await asyncio.gather(*(stay() for _ in range(50)))
+        await asyncio.wait_for(asyncio.gather(*(stay() for _ in range(asking))), 10)
 
-    played(play, size=3)
-    assert most == 3
+    played(play, size=10)
+    assert most == at_once
+
+
+def test_a_request_finds_a_place_while_executions_wait() -> None:
+    async def play(places: Places, order: list[str]) -> None:
+        working = [asyncio.create_task(work(places, order, f"x{number}")) for number in range(20)]
+        await asyncio.sleep(0)
+        assert places.taken_at_once()
+        places.release()
+        await asyncio.gather(*working)
+
+    assert len(played(play, size=10)) == 20
