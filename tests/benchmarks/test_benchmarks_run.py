@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from tests.benchmarks.suite import BENCHMARKS
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.skipif("CI" not in os.environ, reason="nothing of the product, and a tenth of all tests: CI runs it")
 def test_a_quick_run_measures_every_figure() -> None:
     program = [sys.executable, "-m", "tests.benchmarks", "--quick"]
     ended = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=300)
