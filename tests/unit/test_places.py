@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from reference_impl.places import Places, let_others_go_first
+from sim.kernel import Simulation
 
 
 def played(play: Callable[[Places, list[str]], Awaitable[None]], *, size: int = 1) -> list[str]:
@@ -78,8 +79,11 @@ def test_who_gives_up_takes_no_place_along(handed_over: bool) -> None:
 @pytest.mark.parametrize(
     ("kind", "asking", "at_once"), [("r", 50, 10), ("x", 50, 3), ("x", 503, 3), ("x", 513, 10), ("x", 2, 2)]
 )
-def test_executions_have_a_part_of_the_places_until_their_backlog_is_long(kind: str, asking: int, at_once: int) -> None:
+def test_executions_have_a_part_of_the_places_until_their_backlog_is_long(
+    monkeypatch: pytest.MonkeyPatch, kind: str, asking: int, at_once: int
+) -> None:
     """Of ten places. A backlog of 500 is still short, and what has a place is not in it."""
+    monkeypatch.setattr("reference_impl.places._ONE_MORE_S", 60)
     inside, most = 0, 0
 
     async def play(places: Places, order: list[str]) -> None:
@@ -109,3 +113,27 @@ def test_a_request_finds_a_place_while_executions_wait() -> None:
         await asyncio.gather(*working)
 
     assert len(played(play, size=10)) == 20
+
+
+def test_while_the_database_is_slow_the_part_of_executions_grows() -> None:
+    """Nobody gives a place back; so one more is given every 10 ms, while there are places and executions that wait."""
+    got_ms: list[float] = []
+
+    async def play() -> None:
+        places, clock = Places(10), asyncio.get_running_loop().time
+
+        async def stay() -> None:
+            let_others_go_first()
+            await places.acquire()
+            got_ms.append(round((clock() - begun_s) * 1000))
+            await asyncio.sleep(1)
+            places.release()
+
+        begun_s = clock()
+        await asyncio.gather(*(stay() for _ in range(15)))
+
+    with Simulation(1) as simulation:
+        simulation.run(play())
+    at_first = [0, 0, 0, 10, 20, 30, 40, 50, 60, 70]
+    # The first three give their places back, and for a while there are still more than three that work.
+    assert got_ms == [*at_first, 1010, 1020, 1030, 1040, 1050]
