@@ -127,6 +127,7 @@ def settle_in(rungs: list[str], places: list[str], binaries: Path) -> tuple[str,
 def start(order: dict[str, Any], folder: str, binaries: Path) -> subprocess.Popen[bytes]:
     """initdb, then the postmaster; what they print goes to ``log`` in the folder."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    environment["TZ"] = "UTC"  # else initdb looks for this machine's among all that there are, for 50 ms
     with open(Path(folder, "log"), "ab") as log:
         made = subprocess.run(
             [binaries / "bin/initdb", "-D", f"{folder}/data", *order["initdb"]],
