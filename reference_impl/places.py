@@ -22,7 +22,7 @@ from contextvars import ContextVar
 _BACKLOG_MAX = 50
 """For each place, so many pieces of executions may wait before they go first."""
 _EXECUTIONS_SHARE = 0.3
-"""Of the places, for executions while the backlog is short. Half of them is too many: callers feel it for seconds."""
+"""Of the places, for executions while the backlog is short. If they have them all, callers feel a blip for seconds."""
 _ONE_MORE_S = 0.01
 """So often executions get a place more than their part, if one is free. A quick database has given them ten by then."""
 _OTHERS = 10
