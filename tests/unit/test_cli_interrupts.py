@@ -107,15 +107,17 @@ except KeyboardInterrupt:
     print("heard")
 """
 AGAIN_WHILE_IT_ENDS = """
+undisturbed = False
 try:
     with interrupts.raised():
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         finally:
             for number in (signal.SIGINT, signal.SIGTERM): os.kill(os.getpid(), number)
+            undisturbed = True
 except KeyboardInterrupt:
     for number in (signal.SIGINT, signal.SIGTERM): os.kill(os.getpid(), number)
-    print("heard")
+    if undisturbed: print("heard")
 """
 
 
