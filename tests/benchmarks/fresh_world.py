@@ -42,18 +42,18 @@ def measure(quick: bool) -> list[Figure]:
     there = _Round(*(median(column) for column in zip(*map(_on_the_reference, played), strict=True)))
     return [
         host_speed.figure([each.speed for each in played]),
-        *_twice("CPU of the Python process", 1e3 * here.cpu_s, 1e3 * there.cpu_s, "ms", at_most=6),
+        *host_speed.twice("CPU of the Python process", 1e3 * here.cpu_s, 1e3 * there.cpu_s, "ms", at_most=6),
         *(
             Figure(f"  of it {stage}, mean", 1e3 * stages.cpu_s[stage] / (rounds * worlds), "ms")
             for stage in (SET_UP, PLAY, JUDGE, TEAR_DOWN, GC)
         ),
         Figure("CPU of Postgres, mean", 1e3 * postgres_s, "ms"),
-        *_twice("wall", 1e3 * here.wall_s, 1e3 * there.wall_s, "ms", at_most=8),
+        *host_speed.twice("wall", 1e3 * here.wall_s, 1e3 * there.wall_s, "ms", at_most=8),
         *(
             Figure(f"database round trips of the {who}", count / (rounds * worlds))
             for who, count in sorted(stages.round_trips.items())
         ),
-        *_twice("worlds a wall second on one core", here.rate, there.rate, "/s", at_least=120),
+        *host_speed.twice("worlds a wall second on one core", here.rate, there.rate, "/s", at_least=120),
     ]
 
 
@@ -76,10 +76,6 @@ def _round(shop: Workshop, worlds: int, speed: float) -> _Round:
 
 def _on_the_reference(here: _Round) -> _Round:
     return _Round(1.0, here.cpu_s * here.speed, here.wall_s * here.speed, here.rate / here.speed)
-
-
-def _twice(name: str, here: float, there: float, unit: str, **target: float) -> list[Figure]:
-    return [Figure(name, here, unit, **target), Figure("  on a host of the reference's speed", there, unit, **target)]
 
 
 def _timed(shop: Workshop, seed: int) -> tuple[float, float]:

@@ -45,6 +45,11 @@ def figure(speeds: Sequence[float]) -> Figure:
     return Figure("this host's speed, by stock aiohttp", median(speeds), "times", note=spread)
 
 
+def twice(name: str, here: float, there: float, unit: str, **target: float) -> list[Figure]:
+    """A figure as it was measured, and as it would be on a host of the reference's speed."""
+    return [Figure(name, here, unit, **target), Figure("  on a host of the reference's speed", there, unit, **target)]
+
+
 async def _rates(requests: int) -> tuple[float, float]:
     """GETs and POSTs in a second of CPU."""
 

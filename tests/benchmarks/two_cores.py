@@ -1,4 +1,8 @@
-"""Fresh worlds a second when two worker processes have a core and a database each, on one server."""
+"""Fresh worlds a second when two worker processes have a core and a database each, on one server.
+
+Told twice: as measured, and as it would be on a host of the reference's speed. That of this one is measured between the
+worlds with both cores busy, because two cores of a machine may be one for some of their work.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,17 @@ import multiprocessing
 import os
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
+from statistics import median
 from time import perf_counter
 
 from sim.worlds.components.postgres import EmbeddedPostgres, embedded_postgres
 from sim.worlds.workshop import Workshop
+from tests.benchmarks import host_speed
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.worlds import PUSH, WARM_UP_WORLDS
 
 TITLE = "Fresh worlds on two cores"
+ROUNDS = 5
 START_WITHIN_S = 60
 
 
@@ -23,7 +30,13 @@ def measure(quick: bool) -> list[Figure]:
     name = "worlds a wall second"
     if len(cores) < 2:
         return [Figure(name, None, note="needs two cores")]
-    return [Figure(name, sum(_rates(cores, duration_s=0.5 if quick else 5.0)), "/s", at_least=220)]
+    rounds, duration_s, requests = (1, 0.5, 20) if quick else (ROUNDS, 2.0, 300)
+    speeds, rates = [], []
+    for _ in range(rounds):
+        speeds.append(host_speed.of(cores, requests=requests))
+        rates.append(sum(_rates(cores, duration_s=duration_s)))
+    there = median(rate / speed for rate, speed in zip(rates, speeds, strict=True))
+    return [host_speed.figure(speeds), *host_speed.twice(name, median(rates), there, "/s", at_least=220)]
 
 
 def _rates(cores: list[int], *, duration_s: float) -> list[float]:
