@@ -65,9 +65,11 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("command", ["run", "check"])
-@pytest.mark.parametrize("what", MISTAKES)
-def test_a_mistake_in_a_scenario_is_told_with_its_place_and_its_cure(what: str, command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [*(("check", what) for what in MISTAKES), ("run", "broken YAML"), ("run", "a broker setting of a wrong kind")],
+)
+def test_a_mistake_in_a_scenario_is_told_with_its_place_and_its_cure(command: str, what: str, tmp_path: Path) -> None:
     text, place_and_cause, cure = MISTAKES[what]
     ended = fumble(command, scenario(tmp_path, text), folder=tmp_path)
     assert (ended.returncode, ended.stdout) == (4, "")
