@@ -28,7 +28,7 @@ SHARE = 0.7
 RECOVERED_WITHIN_S = 3
 _WARM_S = 2
 """Seconds at the beginning of a load that are not measured: connections are made in them."""
-_LOOK_AT_S, _OF_THEM = 3, 2
+_IN_A_ROW = 2
 _ROOT = Path(__file__).parents[2]
 _LOCUSTFILE = _ROOT / "scenarios" / "load" / "locustfile.py"
 _GREEN_OR_RED = (0, 1)
@@ -131,17 +131,14 @@ def calm_p99_s(seconds: Sequence[Report], until_s: int) -> float:
 
 
 def recovery_s(seconds: Sequence[Report], *, from_s: int, until_s: int, limit_s: float) -> tuple[int, str]:
-    """Whole seconds from a blip's end until one whose p99 is no worse than `limit_s`, and so is that of one of the next
-    two; and what to note.
+    """Whole seconds from a blip's end until the p99 of two in a row is no worse than `limit_s`; and what to note.
 
-    A second's p99 is that of the requests that were due in it: a pause of the machine of some 20 ms spoils it. So one
-    good second proves as little as one bad one.
+    A second's p99 is that of the requests that were due in it.
     """
     p99_s = {each["at_s"]: each["p99_s"] for each in seconds}
     for second in range(from_s, until_s):
-        following = [p99_s.get(each) for each in range(second, min(second + _LOOK_AT_S, until_s))]
-        good = [each is not None and each <= limit_s for each in following]
-        if good[0] and sum(good) >= _OF_THEM:
+        following = [p99_s.get(each) for each in range(second, min(second + _IN_A_ROW, until_s))]
+        if all(each is not None and each <= limit_s for each in following):
             return second - from_s, ""
     return until_s - from_s, "not before the next one"
 
