@@ -33,6 +33,8 @@ from sim.worlds.workshop import Workshop
 PACES = (100.0, 20.0, 5.0, 1.0)
 COMFORTABLE = 20.0
 """Scenario seconds a second at which processes still start and answer in time for most scenarios."""
+DECISIVE = 5.0
+"""At a quicker pace a broker's own waits are too long for some scenarios: they do not get quicker with the clock."""
 AT_ONCE_PER_CORE = 2
 """A live run of a few seconds uses a quarter of a core, for starting processes; so half the machine stays free."""
 
@@ -50,7 +52,7 @@ class Comparison:
         return self.scenario.path
 
     def play(self, workshop: Workshop, session: LiveSession) -> Compared:
-        """A difference at a quick pace may be the pace's: it is one only if it is there at the slowest that fits."""
+        """A difference at a quick pace may be the pace's, so it is looked for again at each slower one that fits."""
         scenario, path = self.scenario, self.scenario.path
         simulated = [workshop.play(scenario, seed) for seed in range(1, self.seeds + 1)]
         lasts_s = max(run.virtual_s for run in simulated)
@@ -75,10 +77,8 @@ class Comparison:
             )
             if not agreement.differences:
                 break
-        if result.answer == "differs" and self.pace is None and result.time_scale > COMFORTABLE:
-            # Slower than this it could not be played, and so quick a pace makes differences of its own.
-            slower = f"--limit {ceil(lasts_s / COMFORTABLE)} allows {COMFORTABLE:g}"
-            return replace(result, answer="undecided", reason=f"differs at {result.time_scale:g}; {slower}")
+        if result.answer == "differs" and self.pace is None and (reason := hurried(result.time_scale, lasts_s)):
+            return replace(result, answer="undecided", reason=reason)
         return result
 
 
@@ -132,6 +132,12 @@ def paces_for(lasts_s: float, limit_s: float, wanted: float | None) -> list[floa
     fitting = [pace for pace in PACES if lasts_s / pace <= limit_s]
     # The quickest is for what fits at no other.
     return [pace for pace in fitting if pace <= COMFORTABLE] or fitting[:1]
+
+
+def hurried(time_scale: float, lasts_s: float) -> str:
+    """Why a difference at this pace may be the pace's; empty if it is the slowest that is worth a try."""
+    slower = [pace for pace in PACES if DECISIVE <= pace < time_scale]
+    return f"differs at {time_scale:g}; --limit {ceil(lasts_s / slower[0])} allows {slower[0]:g}" if slower else ""
 
 
 def _exit_of(answers: set[agreement_text.Answer]) -> Exit:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sim.agree_command import paces_for
+from sim.agree_command import hurried, paces_for
 from sim.agreement import compare
 from sim.history import Contact, History, Info, Ok
 from sim.invariants.verdict import judge
@@ -121,3 +121,16 @@ def test_a_difference_is_looked_at_again_at_a_slower_pace(
     lasts_s: float, limit_s: float, wanted: float | None, paces: list[float]
 ) -> None:
     assert paces_for(lasts_s, limit_s, wanted) == paces
+
+
+@pytest.mark.parametrize(
+    ("time_scale", "reason"),
+    [
+        (100.0, "differs at 100; --limit 75 allows 20"),
+        (20.0, "differs at 20; --limit 300 allows 5"),
+        (5.0, ""),
+        (1.0, ""),
+    ],
+)
+def test_a_difference_at_a_hurried_pace_decides_nothing_and_says_what_would(time_scale: float, reason: str) -> None:
+    assert hurried(time_scale, lasts_s=1499.9) == reason
