@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import pytest
 
-from sim.agree_command import hurried, paces_for
+from sim.agree_command import Comparison, hurried, paces_for
 from sim.agreement import compare
 from sim.history import Contact, History, Info, Ok
 from sim.invariants.verdict import judge
-from sim.scenario.model import Expectation
+from sim.scenario.model import Expectation, Scenario
 from sim.worlds.run import Run
 from tests.unit.histories import Run as Made
 from tests.unit.histories import scenario
@@ -134,3 +135,37 @@ def test_a_difference_is_looked_at_again_at_a_slower_pace(
 )
 def test_a_difference_at_a_hurried_pace_decides_nothing_and_says_what_would(time_scale: float, reason: str) -> None:
     assert hurried(time_scale, lasts_s=1499.9) == reason
+
+
+class Simulated:
+    """Worlds that take 1000 virtual seconds."""
+
+    def play(self, _scenario: Scenario, _seed: int) -> Run:
+        return replace(completed(), virtual_s=1000.0)
+
+
+@dataclass(frozen=True)
+class Hurried:
+    """A live world in which a quick pace makes something else of a scenario."""
+
+    time_scale: float = 1.0
+
+    def play(self, _scenario: Scenario) -> Run:
+        return failed() if self.time_scale > 5 else completed()
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "pace", "answer", "time_scale"),
+    [
+        (120.0, None, "undecided", 20.0),
+        (300.0, None, "agrees", 5.0),
+        (120.0, 20.0, "differs", 20.0),
+        (9.0, None, "not played", 1.0),
+    ],
+)
+def test_a_pace_that_was_asked_for_decides_and_a_hurried_one_does_not(
+    limit_s: float, pace: float | None, answer: str, time_scale: float
+) -> None:
+    comparison = Comparison(scenario(), seeds=2, limit_s=limit_s, pace=pace)
+    compared = comparison.play(cast(Any, Simulated()), cast(Any, Hurried()))
+    assert (compared.answer, compared.time_scale) == (answer, time_scale)
