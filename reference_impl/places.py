@@ -3,8 +3,9 @@
 After a time without a database there is a backlog: executions that nobody waits for, hundreds of them, each of many
 pieces. In the order of coming, a request that was just sent would wait for all of it, and callers would feel a blip
 for several times its length. So requests go first, and executions have a part of the places only: what they cannot
-take at once, they do not take from the processors either, which is where callers would wait for them next. A database
-that is slow to answer takes nothing from the processors, so that part grows while it is waited for.
+take at once, they do not take from the processors either, which is where callers would wait for them next. How large
+that part has to be depends on how quick the database is, so it grows while executions wait, and is small again as soon
+as none does.
 
 That alone would accept more than ever comes to an end, because accepting is one piece and executing about eight. So it
 holds only while the backlog is short. When it is long, executions go first and everywhere, and callers wait until there
@@ -21,10 +22,10 @@ from contextvars import ContextVar
 
 _BACKLOG_MAX = 50
 """For each place, so many pieces of executions may wait before they go first."""
-_EXECUTIONS_SHARE = 0.3
-"""Of the places, for executions while the backlog is short. If they have them all, callers feel a blip for seconds."""
-_ONE_MORE_S = 0.01
-"""So often executions get a place more than their part, if one is free. A quick database has given them ten by then."""
+_SHARE_AT_FIRST = 0.3
+"""Of the places, for executions. If they have them all at once, callers feel a blip for seconds."""
+_ONE_MORE_S = 0.2
+"""So often their part grows by a place while some of them wait. A quick database has worked a blip off by then."""
 _OTHERS = 10
 """One place in so many is for those who do not go first. An execution needs about eight, and was one request."""
 _IS_WAITED_FOR: ContextVar[bool] = ContextVar("is_waited_for", default=True)
@@ -44,8 +45,8 @@ class Places:
         self._requests: deque[asyncio.Future[None]] = deque()
         self._executions: deque[asyncio.Future[None]] = deque()
         self._executing = 0
-        self._executing_max = max(round(_EXECUTIONS_SHARE * size), 1)
-        self._one_more: asyncio.TimerHandle | None = None
+        self._part_at_first = self._part = max(round(_SHARE_AT_FIRST * size), 1)
+        self._growing: asyncio.TimerHandle | None = None
         self._handed_on = 0
 
     def taken_at_once(self) -> bool:
@@ -53,7 +54,7 @@ class Places:
         if self._free == 0:
             return False
         if not _IS_WAITED_FOR.get():
-            if self._executing >= self._executing_max:
+            if self._executing >= self._part:
                 return False
             self._executing += 1
         self._free -= 1
@@ -65,7 +66,7 @@ class Places:
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         (self._requests if _IS_WAITED_FOR.get() else self._executions).append(turn)
-        self._soon_one_more()
+        self._grow_soon()
         try:
             await turn
         except asyncio.CancelledError:
@@ -81,7 +82,8 @@ class Places:
             self._executing -= 1
         while self._free and (waiting := self._next()):
             self._hand_to(waiting)
-        self._soon_one_more()
+        if not self._executions:
+            self._part = self._part_at_first
 
     def _hand_to(self, waiting: deque[asyncio.Future[None]]) -> None:
         turn = waiting.popleft()
@@ -90,15 +92,17 @@ class Places:
             self._free -= 1
             self._executing += waiting is self._executions
 
-    def _soon_one_more(self) -> None:
-        if self._free and self._executions and self._one_more is None:
-            self._one_more = asyncio.get_running_loop().call_later(_ONE_MORE_S, self._hand_one_more)
+    def _grow_soon(self) -> None:
+        if self._executions and self._growing is None:
+            self._growing = asyncio.get_running_loop().call_later(_ONE_MORE_S, self._grow)
 
-    def _hand_one_more(self) -> None:
-        self._one_more = None
-        if self._free and self._executions:
-            self._hand_to(self._executions)
-            self._soon_one_more()
+    def _grow(self) -> None:
+        self._growing = None
+        if self._executions:
+            self._part += 1
+            if self._free:
+                self._hand_to(self._executions)
+            self._grow_soon()
 
     def _next(self) -> deque[asyncio.Future[None]] | None:
         """Those who wait of whom one has the next turn."""
@@ -108,6 +112,6 @@ class Places:
             first, others = others, first
         if self._handed_on % _OTHERS == 0:
             first, others = others, first
-        if not long and self._executing >= self._executing_max:
+        if not long and self._executing >= self._part:
             return self._requests or None
         return first or others or None

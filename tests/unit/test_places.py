@@ -116,7 +116,7 @@ def test_a_request_finds_a_place_while_executions_wait() -> None:
 
 
 def test_while_the_database_is_slow_the_part_of_executions_grows() -> None:
-    """Nobody gives a place back; so one more is given every 10 ms, while there are places and executions that wait."""
+    """Nobody gives a place back; so one more is given every 200 ms, while there are places and executions that wait."""
     got_ms: list[float] = []
 
     async def play() -> None:
@@ -126,7 +126,7 @@ def test_while_the_database_is_slow_the_part_of_executions_grows() -> None:
             let_others_go_first()
             await places.acquire()
             got_ms.append(round((clock() - begun_s) * 1000))
-            await asyncio.sleep(1)
+            await asyncio.sleep(10)
             places.release()
 
         begun_s = clock()
@@ -134,6 +134,60 @@ def test_while_the_database_is_slow_the_part_of_executions_grows() -> None:
 
     with Simulation(1) as simulation:
         simulation.run(play())
-    at_first = [0, 0, 0, 10, 20, 30, 40, 50, 60, 70]
-    # The first three give their places back, and for a while there are still more than three that work.
-    assert got_ms == [*at_first, 1010, 1020, 1030, 1040, 1050]
+    grown = [200, 400, 600, 800, 1000, 1200, 1400]
+    # What is given back is given to those that wait.
+    assert got_ms == [0, 0, 0, *grown, 10000, 10000, 10000, 10200, 10400]
+
+
+def test_executions_keep_pace_with_a_database_that_takes_longer() -> None:
+    """150 executions a second, each of eight pieces of 4 ms, need five places; three of them complete 94 a second."""
+    under_way = 0
+    most: list[int] = []
+
+    async def execute(places: Places) -> None:
+        nonlocal under_way
+        let_others_go_first()
+        under_way += 1
+        for _ in range(8):
+            await places.acquire()
+            await asyncio.sleep(0.004)
+            places.release()
+        under_way -= 1
+
+    async def play() -> None:
+        places = Places(10)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(150 * 10):
+                group.create_task(execute(places))
+                await asyncio.sleep(1 / 150)
+                most.append(under_way)
+
+    with Simulation(1) as simulation:
+        simulation.run(play())
+    assert max(most) < 100
+
+
+def test_the_part_is_small_again_when_no_execution_waits() -> None:
+    at_once: list[int] = []
+
+    async def play() -> None:
+        places, inside = Places(10), 0
+
+        async def stay() -> None:
+            nonlocal inside
+            let_others_go_first()
+            await places.acquire()
+            inside += 1
+            at_once[-1] = max(at_once[-1], inside)
+            await asyncio.sleep(0.9)
+            inside -= 1
+            places.release()
+
+        for asking in (8, 8, 3):
+            at_once.append(0)
+            await asyncio.gather(*(stay() for _ in range(asking)))
+
+    with Simulation(1) as simulation:
+        simulation.run(play())
+    # Three at once, and four more one by one until the first gives its place back; the second time it is the same.
+    assert at_once == [7, 7, 3]
