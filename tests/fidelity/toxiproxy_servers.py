@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from sim.worlds.components import toxiproxy_program
 Kind = Literal["ours", "real"]
 
 START_WITHIN_S = 60.0
+TRIES = 3
+"""A port that was free may be taken before the server has it: other tests run beside this one."""
 ANSWER_WITHIN_S = 40.0
 HOW_TO_GET = f"needs Toxiproxy's own programs: {toxiproxy_program.HOW_TO_GET}"
 _ROOT = Path(__file__).parents[2]
@@ -75,30 +78,44 @@ def running(kind: Kind, *flags: str, environment: Mapping[str, str] | None = Non
         if real is None:
             raise RuntimeError(HOW_TO_GET)
         program = [real]
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [*program, "-port", str(port), *flags],
-        cwd=_ROOT,
-        env={**os.environ, "LOG_LEVEL": "error", **(environment or {})},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    server = Server(kind, port, process.pid)
+    with tempfile.TemporaryFile() as said:
+        for _ in range(TRIES):
+            with socket.create_server(("127.0.0.1", 0)) as probe:
+                port: int = probe.getsockname()[1]
+            process = subprocess.Popen(
+                [*program, "-port", str(port), *flags],
+                cwd=_ROOT,
+                env={**os.environ, "LOG_LEVEL": "error", **(environment or {})},
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            )
+            server = Server(kind, port, process.pid)
+            try:
+                if _has_started(server, process):
+                    yield server
+                    return
+            finally:
+                _end(process)
+        said.seek(0)
+        raise RuntimeError(f"{' '.join(program)} did not start: {said.read().decode(errors='replace')}")
+
+
+def _has_started(server: Server, process: subprocess.Popen[bytes]) -> bool:
+    deadline_s = time.monotonic() + START_WITHIN_S
+    while process.poll() is None and time.monotonic() < deadline_s:
+        if _answers(server):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
     try:
-        deadline_s = time.monotonic() + START_WITHIN_S
-        while not _answers(server):
-            if process.poll() is not None or time.monotonic() > deadline_s:
-                raise RuntimeError(f"{' '.join(program)} did not start: exit code {process.poll()}")
-            time.sleep(0.02)
-        yield server
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _answers(server: Server) -> bool:
