@@ -119,10 +119,24 @@ except KeyboardInterrupt:
     for number in (signal.SIGINT, signal.SIGTERM): os.kill(os.getpid(), number)
     if undisturbed: print("heard")
 """
+IN_TEXT_THAT_IS_EXECUTED = """
+try:
+    with interrupts.raised():
+        exec("os.kill(os.getpid(), signal.SIGINT)")
+except KeyboardInterrupt:
+    print("heard")
+"""
 
 
 @pytest.mark.parametrize(
-    "program", [BEFORE_THE_FIRST_STEP, AROUND_A_FORK, IN_A_FINALISER_OF_A_WORKER, AGAIN_WHILE_IT_ENDS]
+    "program",
+    [
+        BEFORE_THE_FIRST_STEP,
+        AROUND_A_FORK,
+        IN_A_FINALISER_OF_A_WORKER,
+        AGAIN_WHILE_IT_ENDS,
+        IN_TEXT_THAT_IS_EXECUTED,
+    ],
 )
 def test_an_interrupt_at_any_place_is_heard_once_and_not_complained_about(program: str) -> None:
     script = "import os, signal, time\nfrom sim import interrupts\n" + program
