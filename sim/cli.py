@@ -253,6 +253,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.INTERNAL
     finally:
         _drain_stdout()
+        # A KeyboardInterrupt that has left an exec of text (dataclasses are made by it) is remembered by Python, which
+        # kills itself by SIGINT in the end, whatever its exit code is. The next exec makes it forget.
+        exec("")
 
 
 _COMMANDS: Mapping[str, str] = {

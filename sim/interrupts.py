@@ -50,9 +50,6 @@ def raised() -> Iterator[None]:
         sys.unraisablehook = hook
         for each, handler in zip(heeded, before, strict=True):
             signal.signal(each, handler if heard_s == -inf else signal.SIG_IGN)
-        # A KeyboardInterrupt that has left an exec of text (dataclasses are made by it) is remembered by Python, which
-        # kills itself by SIGINT in the end, whatever its exit code is. The next exec makes it forget.
-        exec("")
 
 
 @contextmanager

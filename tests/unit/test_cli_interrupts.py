@@ -119,24 +119,10 @@ except KeyboardInterrupt:
     for number in (signal.SIGINT, signal.SIGTERM): os.kill(os.getpid(), number)
     if undisturbed: print("heard")
 """
-IN_TEXT_THAT_IS_EXECUTED = """
-try:
-    with interrupts.raised():
-        exec("os.kill(os.getpid(), signal.SIGINT)")
-except KeyboardInterrupt:
-    print("heard")
-"""
 
 
 @pytest.mark.parametrize(
-    "program",
-    [
-        BEFORE_THE_FIRST_STEP,
-        AROUND_A_FORK,
-        IN_A_FINALISER_OF_A_WORKER,
-        AGAIN_WHILE_IT_ENDS,
-        IN_TEXT_THAT_IS_EXECUTED,
-    ],
+    "program", [BEFORE_THE_FIRST_STEP, AROUND_A_FORK, IN_A_FINALISER_OF_A_WORKER, AGAIN_WHILE_IT_ENDS]
 )
 def test_an_interrupt_at_any_place_is_heard_once_and_not_complained_about(program: str) -> None:
     script = "import os, signal, time\nfrom sim import interrupts\n" + program
@@ -149,6 +135,22 @@ def test_an_interrupt_at_any_place_is_heard_once_and_not_complained_about(progra
         timeout=30,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "heard\n", "")
+
+
+def test_an_interrupt_while_a_dataclass_is_made_has_the_exit_code_of_all_others(tmp_path: Path) -> None:
+    """Text is executed then, also in what is imported before the command begins."""
+    (tmp_path / "importing.py").write_text("import os, signal\nexec('os.kill(os.getpid(), signal.SIGINT)')\n")
+    script = "import sys\nfrom sim import cli\ncli._COMMANDS = {'check': 'importing'}\nsys.exit(cli.main(['check']))\n"
+    (tmp_path / "command.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "-m", "command"],
+        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{tmp_path}"},
+        preexec_fn=heed_interrupts,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (130, "fumble: interrupted\n")
 
 
 def test_an_interrupted_replay_leaves_nothing(folder: Path) -> None:
