@@ -22,7 +22,7 @@ from sim.worlds.components.processes import ComponentFailed
 from sim.worlds.components.run_record import RunRecord
 from tests.fidelity.toxiproxy_servers import HOW_TO_GET, real_program
 from tests.live import local_images
-from tests.live.test_live_command import HARD
+from tests.live.test_live_command import HARD, HARD_PACE
 from tests.unit.fumble_process import GOOD, fumble, started
 
 BOTH = ("--postgres", "docker", "--toxiproxy", "docker")
@@ -60,7 +60,7 @@ def test_a_scenario_is_played_through_containers(
 ) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
     (tmp_path / "hard.yaml").write_text(HARD)
-    command = ("live", "good.yaml", "hard.yaml", *BOTH, "--time-scale", "40", "--output", "json")
+    command = ("live", "good.yaml", "hard.yaml", *BOTH, "--time-scale", HARD_PACE, "--output", "json")
     done = fumble(*command, folder=tmp_path, environment=images)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
