@@ -188,6 +188,48 @@ def test_a_temporary_folder_with_a_long_path_is_avoided(tmp_path: Path, monkeypa
     assert not list(long.iterdir())
 
 
+def made_by_initdb(server: postgres.EmbeddedPostgres) -> bool:
+    """And not copied; as the server's log tells."""
+    return "The database cluster will be initialized" in Path(server.socket_dir, "log").read_text()
+
+
+def test_what_initdb_makes_is_kept_for_the_next_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with embedded_postgres() as first, embedded_postgres() as second:
+        assert (made_by_initdb(first), made_by_initdb(second)) == (True, False)
+        first.create_database("only_here")
+        session = ControlSession(second.socket_path, "postgres")
+        assert session.query("SELECT count(*) FROM pg_database WHERE datname = 'only_here'") == [("0",)]
+    (kept,) = (tmp_path / "fumble").iterdir()
+    lost = kept / "data/global/pg_control"
+    lost.write_bytes(lost.read_bytes()[1:])
+    with embedded_postgres() as third, embedded_postgres() as fourth:
+        assert (made_by_initdb(third), made_by_initdb(fourth)) == (True, False)
+    assert list((tmp_path / "fumble").iterdir()) == [kept]
+
+
+def test_what_was_abandoned_half_kept_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with embedded_postgres():
+        (kept,) = (tmp_path / "fumble").iterdir()
+    old, new = kept.with_name(f"{kept.name}.old"), kept.with_name(f"{kept.name}.new")
+    for begun in (old, new):
+        begun.mkdir()
+    os.utime(old, (1.0, 1.0))
+    (kept / "size_bytes").write_text("")
+    with embedded_postgres():
+        assert sorted((tmp_path / "fumble").iterdir()) == [kept, new]
+
+
+def test_where_nothing_can_be_kept_a_server_starts_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc")
+    with embedded_postgres() as server:
+        assert made_by_initdb(server)
+    monkeypatch.setattr("sim.worlds.components.cache.folder", lambda: None)
+    with embedded_postgres() as server:
+        assert made_by_initdb(server)
+
+
 IN_MEMORY = postgres.memory()
 
 

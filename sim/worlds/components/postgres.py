@@ -22,6 +22,7 @@ from typing import IO, Any, Literal
 
 from sim.kernel.postgres_gateway.control import ControlSession, SqlError
 from sim.kernel.postgres_gateway.wire import GatewayError
+from sim.worlds.components import cache
 
 Privilege = Literal["userns", "setuid", "same"]
 
@@ -139,6 +140,7 @@ class EmbeddedPostgres:
             "rungs": rungs,
             "binaries": str(binaries_folder()),
             "initdb": _INITDB,
+            "cache": str(cache.folder() or ""),
             "places": [] if listen_tcp or "TMPDIR" in os.environ or not (place := memory()) else [place],
             "settings": {
                 **_SETTINGS,

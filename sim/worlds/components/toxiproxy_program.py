@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
+from sim.worlds.components import cache
 from sim.worlds.components.processes import ComponentFailed
 
 VERSION = "2.12.0"
@@ -40,9 +40,9 @@ def found(name: Literal["server", "cli"] = "server") -> Program | None:
         return named(wanted, how=f"named in {variable}")
     if path := shutil.which(f"toxiproxy-{name}"):
         return Program(path, "on PATH")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    if path := shutil.which(str(cache / "fumble" / f"toxiproxy-{name}-{VERSION}")):
-        return Program(path, "in the cache")
+    kept = cache.folder()
+    if kept is not None and (path := shutil.which(kept / f"toxiproxy-{name}-{VERSION}")):
+        return Program(str(path), "in the cache")
     return None
 
 
