@@ -50,6 +50,7 @@ def load(options: argparse.Namespace) -> Exit:
             postgres=options.postgres,
             toxiproxy_at=options.toxiproxy,
             time_scale=1.0,
+            on_disk=True,
             logs=logs_folder(options.logs),
             foreign=foreign,
         ) as session:

@@ -50,7 +50,7 @@ class Round:
 def measure(quick: bool) -> list[Figure]:
     """Rates, latencies, their ratio, and memory with many delegations under way."""
     delegations, waiting = (60, 100) if quick else (1500, 10_000)
-    with embedded_postgres(listen_tcp=True, settings=DURABLE) as server:
+    with embedded_postgres(listen_tcp=True, on_disk=True, settings=DURABLE) as server:
         brokers, floors = [], []
         for number in range(1 if quick else ROUNDS):
             brokers.append(asyncio.run(_broker_round(server, f"broker_{number}", delegations)))

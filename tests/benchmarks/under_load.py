@@ -103,10 +103,10 @@ def measure(quick: bool) -> Iterator[Figure]:
     plan = QUICK if quick else FULL
     with tempfile.TemporaryDirectory(prefix="fumble-bench-") as temporary:
         folder = Path(temporary)
-        with embedded_postgres(listen_tcp=True, settings=DURABLE) as server:
+        with embedded_postgres(listen_tcp=True, on_disk=True, settings=DURABLE) as server:
             floor = asyncio.run(floor_round(server, "floor", plan.floor))
             capacity = _capacity(plan, folder, server)
-        with embedded_postgres(listen_tcp=True, settings=FOR_CLIENTS) as server:
+        with embedded_postgres(listen_tcp=True, on_disk=True, settings=FOR_CLIENTS) as server:
             before = _capacity(plan, folder, server, _HARMLESS.substitute(at_s=plan.capacity_s - 1))
             rate = max(round(SHARE * before), 1)
             faults = "\n".join(_FAULT.substitute(at_s=at_s, for_s=plan.blip_s) for at_s in _blips(plan))

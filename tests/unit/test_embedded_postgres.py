@@ -234,12 +234,12 @@ IN_MEMORY = postgres.memory()
 
 
 @pytest.mark.skipif(IN_MEMORY is None, reason="this machine does not permit files in memory, or few")
-def test_files_are_in_memory_unless_clients_may_bring_much_or_the_user_says_otherwise(
+def test_files_are_in_memory_unless_they_will_be_much_or_the_user_says_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TMPDIR", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", None)
-    with embedded_postgres() as small, embedded_postgres(listen_tcp=True) as large:
+    with embedded_postgres() as small, embedded_postgres(on_disk=True) as large:
         assert Path(small.socket_dir).parent == Path(IN_MEMORY or "") != Path(large.socket_dir).parent
     monkeypatch.setenv("TMPDIR", "/tmp")
     with embedded_postgres() as told:

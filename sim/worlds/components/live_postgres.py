@@ -54,14 +54,14 @@ class LivePostgres:
 
 
 @contextmanager
-def obtained(where: str, *, record: RunRecord) -> Iterator[LivePostgres]:
+def obtained(where: str, *, record: RunRecord, on_disk: bool = False) -> Iterator[LivePostgres]:
     """A server for the length of a block. `where`: `auto`, `embedded`, `docker` or a DSN.
 
-    `record`: where its container is noted. Raises ComponentFailed.
+    `record`: where its container is noted. `on_disk`: an embedded one will have much to store. Raises ComponentFailed.
     """
     if where in ("auto", "embedded"):
         try:
-            server = EmbeddedPostgres(listen_tcp=True, settings=FOR_CLIENTS)
+            server = EmbeddedPostgres(listen_tcp=True, on_disk=on_disk, settings=FOR_CLIENTS)
         except PostgresUnavailable as error:
             raise ComponentFailed(str(error)) from None
         try:

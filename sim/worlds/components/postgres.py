@@ -103,7 +103,8 @@ def binaries_folder() -> Path:
 def memory() -> str | None:
     """A folder whose files are in memory, with room for a small server; None if there is none.
 
-    There a start takes less than half of the time, and a world a little less. Containers often have 64 MB of it.
+    There a start takes less than half of the time, a world a little less, and no disk makes anybody wait. Containers
+    often have 64 MB of it.
     """
     try:
         free = os.statvfs(_MEMORY)
@@ -123,14 +124,15 @@ class EmbeddedPostgres:
         self,
         *,
         listen_tcp: bool = False,
+        on_disk: bool = False,
         settings: Mapping[str, str] = FOR_GATEWAY,
         privilege: Privilege | None = None,
     ) -> None:
         """Start. ``listen_tcp``: also on 127.0.0.1, on a free port; otherwise on a Unix socket only.
-        ``privilege``: the launcher's rung to insist on. Raises PostgresUnavailable.
+        ``on_disk``: it will have much to store. ``privilege``: the launcher's rung to insist on. Raises
+        PostgresUnavailable.
 
-        TMPDIR says where its folder is. Unless it is set, that is in memory, if there is enough; but not for a server
-        that listens, because what clients bring may be much.
+        TMPDIR says where its folder is. Unless it is set, that is in memory, if there is enough, and not ``on_disk``.
         """
         self.port = _free_port() if listen_tcp else 5432
         self.listens_tcp = listen_tcp
@@ -141,7 +143,7 @@ class EmbeddedPostgres:
             "binaries": str(binaries_folder()),
             "initdb": _INITDB,
             "cache": str(cache.folder() or ""),
-            "places": [] if listen_tcp or "TMPDIR" in os.environ or not (place := memory()) else [place],
+            "places": [] if on_disk or "TMPDIR" in os.environ or not (place := memory()) else [place],
             "settings": {
                 **_SETTINGS,
                 **settings,
@@ -222,11 +224,12 @@ class EmbeddedPostgres:
 def embedded_postgres(
     *,
     listen_tcp: bool = False,
+    on_disk: bool = False,
     settings: Mapping[str, str] = FOR_GATEWAY,
     privilege: Privilege | None = None,
 ) -> Iterator[EmbeddedPostgres]:
     """A server for the length of a block; the parameters are those of EmbeddedPostgres."""
-    server = EmbeddedPostgres(listen_tcp=listen_tcp, settings=settings, privilege=privilege)
+    server = EmbeddedPostgres(listen_tcp=listen_tcp, on_disk=on_disk, settings=settings, privilege=privilege)
     try:
         yield server
     finally:

@@ -82,13 +82,14 @@ def live_session(
     postgres: str,
     toxiproxy_at: str,
     time_scale: float,
+    on_disk: bool = False,
     logs: Path | None = None,
     foreign: Foreign | None = None,
 ) -> Iterator[LiveSession]:
     """Everything that a live world needs, for the length of a block. Raises ComponentFailed.
 
-    `logs`: a folder in which the logs of all processes stay; None: they are thrown away. `foreign`: the broker to play
-    against; None: ours, with a database at `postgres`.
+    `on_disk`: there will be much to store. `logs`: a folder in which the logs of all processes stay; None: they are
+    thrown away. `foreign`: the broker to play against; None: ours, with a database at `postgres`.
     """
     record = record_of_this_process()
     with ExitStack() as stack:
@@ -96,7 +97,7 @@ def live_session(
         folder = logs or Path(temporary)
         brokers: Brokers
         if foreign is None:
-            server = stack.enter_context(live_postgres.obtained(postgres, record=record))
+            server = stack.enter_context(live_postgres.obtained(postgres, record=record, on_disk=on_disk))
             brokers = OwnBrokers(server)
         else:
             brokers = ForeignBrokers(foreign)
