@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -247,6 +248,16 @@ def test_a_reader_that_goes_away_is_no_error_message(folder: Path) -> None:
     assert ended.stderr.splitlines() == ["1 of 1 runs", "code 3"]
 
 
+@pytest.fixture
+def signals_as_before() -> Iterator[None]:
+    """After a command was interrupted its process is deaf, and so would be what the tests after this one start."""
+    handlers = [(number, signal.getsignal(number)) for number in interrupts.SIGNALS]
+    yield
+    for number, handler in handlers:
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_as_before")
 def test_signals_that_have_waited_are_one_interrupt() -> None:
     """A second one would come in the middle of the ending that the first has begun."""
     told = []
