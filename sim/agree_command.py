@@ -84,7 +84,7 @@ class Comparison:
 
 def agree(options: argparse.Namespace) -> Exit:
     """Play scenarios in both worlds and compare what came of it. However it ends, what was compared is reported."""
-    scenarios = selection.with_steps(selection.load(options.scenario))
+    scenarios = selection.with_steps(options.scenarios)
     jobs = [Comparison(scenario, options.seeds, options.limit, options.time_scale) for scenario in scenarios]
     processes = min(options.jobs or AT_ONCE_PER_CORE * len(cores()), PROCESSES_MAX, len(jobs))
     done: dict[int, Compared] = {}

@@ -275,8 +275,13 @@ def _command(options: argparse.Namespace) -> Exit:
 
     from sim import interrupts
 
-    command = getattr(import_module(_COMMANDS[options.command]), options.command)
     with interrupts.raised():
+        if "scenario" in options:
+            from sim.selection import load
+
+            # A mistake in them is told before anything is imported that plays, which takes longer than to read them.
+            options.scenarios = load([options.scenario] if isinstance(options.scenario, str) else options.scenario)
+        command = getattr(import_module(_COMMANDS[options.command]), options.command)
         return Exit(command(options))
 
 

@@ -19,7 +19,7 @@ from sim.campaign import CampaignBroken, Job, cores, runs, working
 from sim.cli import PROCESSES_MAX
 from sim.exits import Exit, Refused
 from sim.invariants.verdict import Verdict
-from sim.selection import load, with_steps
+from sim.selection import with_steps
 from sim.stdout import say
 from sim.worlds.components.postgres import FOR_GATEWAY, EmbeddedPostgres, PostgresUnavailable
 from sim.worlds.components.processes import ComponentFailed
@@ -33,7 +33,7 @@ VERDICT_EXITS: Mapping[Verdict, Exit] = {"failed": Exit.FAILED, "inconclusive": 
 
 def run(options: argparse.Namespace) -> Exit:
     """Play scenarios, report, judge. However it ends, what was played is reported."""
-    scenarios = with_steps(load(options.scenario))
+    scenarios = with_steps(options.scenarios)
     junit_file = writable(options.junit)
     seeds = range(options.seed_from, options.seed_from + options.seeds)
     jobs = [Job(scenario, seed) for scenario in scenarios for seed in seeds]
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> Exit:
 
 def replay(options: argparse.Namespace) -> Exit:
     """Play one run again, physically like the first time, and show its history."""
-    scenarios = with_steps(load([options.scenario]))
+    scenarios = with_steps(options.scenarios)
     if len(scenarios) > 1:
         raise Refused(f"{options.scenario} has {len(scenarios)} scenarios; name the one to replay", Exit.USAGE)
     with postgres(processes=1) as server:

@@ -24,7 +24,7 @@ from sim.worlds.live.session import LiveSession, live_session
 
 def live(options: argparse.Namespace) -> Exit:
     """Play scenarios one after another, report, judge. However it ends, what was played is reported."""
-    scenarios = selection.with_steps(selection.load(options.scenario))
+    scenarios = selection.with_steps(options.scenarios)
     foreign = named(options)
     if options.time_scale is None:
         options.time_scale = DEFAULT_TIME_SCALE if foreign is None else 1.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reports import load_text
 from reports.html import load_page
-from sim import commands, selection
+from sim import commands
 from sim.exits import Exit, Refused
 from sim.foreign_options import named
 from sim.live_commands import described, introduced, logs_folder
@@ -32,7 +32,7 @@ from sim.worlds.load.session import LOCUSTFILE, play_load
 
 def load(options: argparse.Namespace) -> Exit:
     """Play one load, report, judge. However it ends, what could be judged is reported."""
-    scenario, section = _scenario(options.scenario)
+    scenario, section = _one_with_a_load(options)
     duration_s = options.duration or section.duration_s
     _refuse_what_would_be_left_out(scenario, section, duration_s)
     scenario = with_random_faults(scenario, section, duration_s)
@@ -105,11 +105,11 @@ def _join(scenario: Scenario, options: argparse.Namespace) -> Exit:
     return Exit.PASSED
 
 
-def _scenario(path: str) -> tuple[Scenario, Load]:
-    scenarios = selection.load([path])
-    if len(scenarios) > 1:
-        raise Refused(f"{path} has {len(scenarios)} scenarios; name the one whose load is to be played", Exit.USAGE)
-    (scenario,) = scenarios
+def _one_with_a_load(options: argparse.Namespace) -> tuple[Scenario, Load]:
+    path, count = options.scenario, len(options.scenarios)
+    if count > 1:
+        raise Refused(f"{path} has {count} scenarios; name the one whose load is to be played", Exit.USAGE)
+    (scenario,) = options.scenarios
     if scenario.load is None:
         raise Refused(f"{path} has steps and no load; fix: play it with `fumble run` or `fumble live`", Exit.USAGE)
     return scenario, scenario.load

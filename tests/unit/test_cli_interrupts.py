@@ -19,7 +19,7 @@ from .fumble_process import GOOD, REPOSITORY, Command, fumble, heed_interrupts, 
 
 PROMPT_S = 15.0
 """On a machine that is busy with other tests; all that was asked for takes longer."""
-MANY = ("run", "story.yaml", "--seeds", "1000", "--jobs", "2")
+MANY = ("run", "story.yaml", "--seeds", "600", "--jobs", "2")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def strike(command: Command, how: str) -> None:
 @pytest.mark.parametrize("how", ["Ctrl-C", "Ctrl-C twice", "SIGTERM"])
 def test_an_interrupt_ends_everything_at_once_and_tells_what_was_played(how: str, folder: Path) -> None:
     with started(MANY, folder=folder) as command:
-        assert command.wait_for_progress().startswith("100 of 1000 runs")
+        assert command.wait_for_progress().startswith("60 of 600 runs")
         processes = [*command.workers(), *command.postgres()]
         assert len(processes) > 5
         struck_s = time.monotonic()
@@ -53,14 +53,14 @@ def test_an_interrupt_ends_everything_at_once_and_tells_what_was_played(how: str
         command.assert_nothing_left(*processes, within_s=0.0)
     counts = stdout.splitlines()[-1]
     played = int(counts.split()[0])
-    assert 100 <= played < 1000 and f"{played} runs of 1 scenario: {played} passed" in counts
-    assert stderr.splitlines()[-1] == f"fumble: interrupted after {played} of 1000 runs"
+    assert 60 <= played < 600 and f"{played} runs of 1 scenario: {played} passed" in counts
+    assert stderr.splitlines()[-1] == f"fumble: interrupted after {played} of 600 runs"
     assert "Traceback" not in stderr
 
 
 @pytest.mark.parametrize(
     ("after_s", "how"),
-    [(0.0, "Ctrl-C"), (0.0, "SIGTERM"), (0.1, "Ctrl-C"), (0.2, "SIGTERM"), (0.4, "Ctrl-C"), (0.8, "SIGTERM")],
+    [(0.0, "Ctrl-C"), (0.1, "SIGTERM"), (0.3, "Ctrl-C"), (0.6, "SIGTERM"), (0.9, "Ctrl-C"), (1.3, "SIGTERM")],
 )
 def test_an_interrupt_at_any_time_leaves_nothing(after_s: float, how: str, folder: Path) -> None:
     with started(MANY, folder=folder) as command:
@@ -174,7 +174,7 @@ def test_what_was_played_is_valid_json_after_an_interrupt_too(folder: Path) -> N
         command.wait_for_progress()
         strike(command, "Ctrl-C")
         stdout, _ = command.process.communicate(timeout=60)
-    assert 100 <= len(json.loads(stdout)["runs"]) < 1000
+    assert 60 <= len(json.loads(stdout)["runs"]) < 600
     assert 'seeds_passed" value="' in (folder / "report.xml").read_text()
 
 
