@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -134,8 +135,12 @@ class Locust:
         except (OSError, ValueError, LookupError, TypeError):
             return None
 
+    def stop(self) -> None:
+        """Ask for an end before the time is over, for which `ended` waits: users may finish what they have begun."""
+        self._children[0].signal(signal.SIGTERM)
+
     def close(self) -> None:
-        """End what still runs."""
+        """End what still runs, at once."""
         for child in self._children:
             child.stop()
         if self._port is not None:

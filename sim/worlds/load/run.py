@@ -145,11 +145,11 @@ class LoadPlay:
             try:
                 self._check()
             except ComponentFailed:
-                self._locust.close()
+                self._locust.stop()
                 await ending
                 raise
         if self.world.agent_gone() is not None:
-            self._locust.close()
+            self._locust.stop()
             await ending
         faults.heal()
         await self._settle(faults)
