@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.unit.fumble_process import REPOSITORY, fumble
 
-SCENARIO = """title: A few seconds of everything
+SCENARIO = """title: A few seconds of nearly everything
 workspaces:
   ann: {delivery: poll}
   abe: {delivery: poll}
@@ -25,11 +25,12 @@ load:
     - canvas: {count: 1, think: 200ms, targets: bob}
     - leaver: {count: 2, think: 100ms, share: 50%}
     - duplicator: {count: 1, think: 200ms}
-    - heart: {targets: bob, busy: 1s, free: 1s}
   arrivals:
     - ramp: {from: 5/s, to: 20/s}
 """
 RAMP = "- ramp: {from: 5/s, to: 20/s}"
+HEART = "- heart: {targets: bob, busy: 1s, free: 1s}\n"
+"""It fills the queue, which takes six seconds more to come to rest."""
 BLIP = """faults:
   - at: 1s
     down: broker-database
@@ -45,6 +46,7 @@ LOCUSTFILE = str(REPOSITORY / "scenarios" / "load" / "locustfile.py")
 def write_loads(folder: Path) -> None:
     """Put them all there."""
     (folder / "load.yaml").write_text(SCENARIO)
+    (folder / "everything.yaml").write_text(SCENARIO.replace("  arrivals:", f"    {HEART}  arrivals:"))
     (folder / "blip.yaml").write_text(SCENARIO + BLIP)
     (folder / "spike.yaml").write_text(SCENARIO.replace(RAMP, "- spike: {rate: 1/s, peak: 9/s, at: 2s, for: 500ms}"))
     (folder / "soak.yaml").write_text(SCENARIO + "  random_faults: {every: 3s, for: 1s}\n")

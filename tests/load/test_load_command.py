@@ -13,7 +13,7 @@ from tests.unit.fumble_process import REPOSITORY
 
 
 def test_a_load_with_everything_passes(folder: Path) -> None:
-    done, report = load(folder, "load.yaml")
+    done, report = load(folder, "everything.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert report["verdict"] == "passed" and not report["reasons"] and not report["violations"]
     actions = {each["what"].split()[0]: each["count"] for each in report["actions"]}
