@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,11 +202,12 @@ def test_what_initdb_makes_is_kept_for_the_next_server(tmp_path: Path, monkeypat
         session = ControlSession(second.socket_path, "postgres")
         assert session.query("SELECT count(*) FROM pg_database WHERE datname = 'only_here'") == [("0",)]
     (kept,) = (tmp_path / "fumble").iterdir()
-    lost = kept / "data/global/pg_control"
-    lost.write_bytes(lost.read_bytes()[1:])
-    with embedded_postgres() as third, embedded_postgres() as fourth:
-        assert (made_by_initdb(third), made_by_initdb(fourth)) == (True, False)
-    assert list((tmp_path / "fumble").iterdir()) == [kept]
+    control = kept / "data/global/pg_control"
+    for spoil in (lambda: control.write_bytes(control.read_bytes()[1:]), lambda: shutil.rmtree(kept / "data")):
+        spoil()
+        with embedded_postgres() as third, embedded_postgres() as fourth:
+            assert (made_by_initdb(third), made_by_initdb(fourth)) == (True, False)
+        assert list((tmp_path / "fumble").iterdir()) == [kept]
 
 
 def test_what_was_abandoned_half_kept_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,16 +164,16 @@ def kept_cluster(cache: str, binaries: Path, initdb: list[str]) -> Path | None:
 
 def taken(kept: Path, data: Path) -> bool:
     """Whether ``data`` is a whole copy of the cluster that is kept; one that lost something is not kept any longer."""
+    if not os.path.exists(kept):
+        return False
     try:
         size_bytes = int(Path(kept, "size_bytes").read_text())
         if copied_cluster(kept / "data", data) == size_bytes:
             return True
-        shutil.rmtree(kept)
-    except FileNotFoundError:
-        pass  # there is none yet
     except (OSError, ValueError):
-        shutil.rmtree(kept, ignore_errors=True)
-    shutil.rmtree(data, ignore_errors=True)
+        pass
+    for spoiled in (kept, data):
+        shutil.rmtree(spoiled, ignore_errors=True)
     return False
 
 
